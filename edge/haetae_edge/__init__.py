@@ -1,0 +1,1 @@
+"""haetae_edge"""
