@@ -1,0 +1,134 @@
+"""One request on its way through the gateway: the frozen request, what was learned of the caller, what will be sent.
+
+The request never changes. What filters may change is named here: the outgoing path, query, header fields and body on
+the way in, and the `Response` on the way out. Facts for the log and the behaviour event are collected beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from haetae_edge.deadlines import Deadlines
+from haetae_edge.headers import forwardable
+from haetae_edge.request import Request
+
+if TYPE_CHECKING:
+    from haetae_edge.problems import Problem
+    from haetae_edge.route import Route
+    from haetae_edge.trace import TraceContext
+
+Fields = list[tuple[bytes, bytes]]
+
+DEFAULT_DEADLINES = Deadlines()
+
+
+class BodyStream(Protocol):
+    """A body that arrives in pieces; `length` in bytes where it is known."""
+
+    length: int | None
+
+    async def read(self) -> bytes:
+        """The next piece; empty at the end. Raises the declared error of whichever side broke off."""
+        ...
+
+    def abort(self) -> None:
+        """Give up: the source must not be read again and its connection is not reused."""
+        ...
+
+
+@dataclass(slots=True)
+class Caller:
+    """What has been *verified* about the caller. None means not known, never "any".
+
+    `user`, `device`, `session` and `client` are the subjects that policies name; `auth` lists how each was proven
+    ("signature", "token", …) in order. `claims` are the verified access token's.
+    """
+
+    user: str | None = None
+    device: str | None = None
+    session: str | None = None
+    client: str | None = None
+    auth: tuple[str, ...] = ()
+    claims: dict[str, Any] | None = None
+    scopes: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer on its way out. `body` is whole, or a stream; `fields` are end-to-end fields, names in lower case."""
+
+    status: int
+    fields: Fields
+    body: bytes | BodyStream
+    problem: Problem | None = None
+    close: bool = False
+    upgrade: Any = None
+
+
+class Seal(Protocol):
+    """Encrypts the answer for the caller (set once the content key was opened)."""
+
+    def apply(self, exchange: Exchange, response: Response) -> None:
+        """Replace the body of `response` by its sealed form, and set the fields that say so."""
+        ...
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the access log and the behaviour event say beside the request itself; fixed words only."""
+
+    signature: str | None = None
+    nonce: str | None = None
+    body: str | None = None
+    policy: str | None = None
+    policy_action: str | None = None
+    reason: str | None = None
+    upstream: str | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request being served.
+
+    `variables` are the URI variables of the matched `Path`. `path`, `query` and `fields` are what the upstream will
+    be sent; they start as the request's own. `body` is the request body: bytes once a filter has read it whole.
+    """
+
+    request: Request
+    body: bytes | BodyStream | None
+    read_body: Callable[[int], Awaitable[bytes]]
+    route: Route | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    caller: Caller = field(default_factory=Caller)
+    path: str = ""
+    query: str | None = None
+    fields: Fields = field(default_factory=list)
+    trace: TraceContext | None = None
+    seal: Seal | None = None
+    deadlines: Deadlines = DEFAULT_DEADLINES
+    facts: Facts = field(default_factory=Facts)
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def begin_forwarding(self) -> None:
+        """Set what will be sent from the request as received, minus what no hop passes on."""
+        request = self.request
+        self.path = request.target.raw_path
+        self.query = request.target.query
+        self.fields = forwardable(request.fields, options=request.options)
+
+    def set_field(self, name: bytes, value: bytes) -> None:
+        """Replace every outgoing field of this lower-case name by one."""
+        self.remove_field(name)
+        self.fields.append((name, value))
+
+    def remove_field(self, name: bytes) -> None:
+        """Remove every outgoing field of this lower-case name, in any spelling of `-` and `_`."""
+        self.fields = [pair for pair in self.fields if pair[0].replace(b"_", b"-") != name]
+
+
+Step = Callable[[Exchange], "Awaitable[None] | None"]
+ResponseStep = Callable[[Exchange, Response], None]
+Send = Callable[[Exchange], Awaitable[Response]]
+Around = Callable[[Send], Send]

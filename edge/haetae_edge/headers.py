@@ -1,0 +1,128 @@
+"""Header fields as raw byte pairs: what is dropped at a hop, what identity headers look like, how they are written.
+
+Fields are kept as received, in order, names in lower case: no second parse, no re-encoding, nothing that a writer
+could silently repair (a byte above 0x7f never gets this far). Names are compared with `-` and `_` as one letter
+wherever a header carries identity, because servers behind us may map both to the same variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+#: RFC 9110 section 7.6.1, and the framing that every hop writes anew.
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-authentication-info",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    }
+)
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+#: Written by this gateway from what it knows; inbound copies never pass (RFC 7239 section 8.1).
+FORWARDED: Final = frozenset(
+    {
+        b"forwarded",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-forwarded-prefix",
+        b"x-forwarded-uri",
+        b"x-forwarded-method",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"true-client-ip",
+        b"x-original-url",
+        b"x-original-method",
+        b"x-rewrite-url",
+        b"x-original-host",
+        b"x-http-method-override",
+        b"x-http-method",
+        b"x-method-override",
+    }
+)
+
+#: Statements about who is calling that only a gateway may make.
+IDENTITY: Final = frozenset(
+    {
+        b"x-passport",
+        b"x-forwarded-client-cert",
+        b"client-cert",
+        b"client-cert-chain",
+        b"x-forwarded-user",
+        b"x-forwarded-email",
+        b"x-forwarded-groups",
+        b"x-forwarded-preferred-username",
+        b"x-forwarded-access-token",
+        b"x-auth-request-user",
+        b"x-auth-request-email",
+        b"x-auth-request-groups",
+        b"x-remote-user",
+        b"remote-user",
+        b"x-webauth-user",
+        b"es-security-runas-user",
+    }
+)
+
+#: `Connection` may not name these away: they decide framing, addressing or identity.
+_UNREMOVABLE: Final = frozenset({b"host", b"content-length", b"authorization", b"content-type", b"content-encoding", b"cookie"})
+
+_NEVER_FORWARDED: Final = HOP_BY_HOP | FORWARDED | IDENTITY | {b"expect", b"content-length", b"host"}
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e]*")
+
+
+def is_token(name: bytes) -> bool:
+    """Whether `name` is a field name (RFC 9110 section 5.1)."""
+    return _TOKEN.fullmatch(name) is not None
+
+
+def is_safe_value(value: bytes) -> bool:
+    """Whether `value` is visible ASCII, spaces and tabs: what passes unchanged through every parser we know."""
+    return _VALUE.fullmatch(value) is not None
+
+
+def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
+    """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
+    return frozenset(
+        option.strip(b" \t").lower() for value in values for option in value.split(b",") if option.strip(b" \t")
+    )
+
+
+def forwardable(fields: Iterable[tuple[bytes, bytes]], *, options: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """The fields of a request that go on to the upstream.
+
+    Leaves out hop-by-hop fields, those named by `Connection` (`options`), framing, `Host`, and every inbound copy of
+    what the gateway states itself, in any spelling.
+    """
+    named = options - _UNREMOVABLE
+    kept = []
+    for field in fields:
+        name = field[0]
+        if name in _NEVER_FORWARDED or name in named:
+            continue
+        if b"_" in name and name.replace(b"_", b"-") in _NEVER_FORWARDED:
+            continue
+        kept.append(field)
+    return kept
+
+
+def write_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header lines, each ending in CRLF, in order."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])

@@ -1,0 +1,152 @@
+"""The request view: made once at the way in, frozen, and used by everything after it.
+
+Matching, signature checking, blocking, forwarding and logging read this same value, so that no two of them can see
+different requests (architecture rule 2). What cannot be read in one way is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from haetae_edge.address import ClientAddress
+from haetae_edge.errors import Refusal
+from haetae_edge.headers import connection_options
+from haetae_edge.target import Authority, Target, parse_authority, parse_target
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+#: At most one line each: two copies would let us and the upstream pick different ones.
+_SINGLE = (b"authorization", b"content-type", b"content-encoding", b"content-digest", b"haetae-key", b"expect", b"origin")
+
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as every part of the gateway sees it.
+
+    `fields` are the header lines in order, names in lower case, values as received and printable ASCII. `index` maps
+    a name to its values. `options` are the lower-case `Connection` options. `content_length` is None when the body is
+    chunked or absent; `has_body` tells those apart. `received` is wall-clock seconds.
+    """
+
+    method: str
+    target: Target
+    authority: Authority
+    scheme: str
+    client: ClientAddress
+    fields: tuple[tuple[bytes, bytes], ...]
+    index: dict[bytes, list[bytes]] = field(repr=False)
+    options: frozenset[bytes]
+    content_length: int | None
+    has_body: bool
+    received: float
+
+    @property
+    def path(self) -> str:
+        """The decoded path that routes and policies match."""
+        return self.target.path
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a field that may occur once; None when absent.
+
+        Raises `Refusal("request-ambiguous")` when it occurs more often.
+        """
+        values = self.index.get(name)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise Refusal("request-ambiguous", reason="header-repeated")
+        return values[0].decode("ascii")
+
+    def field_lines(self, name: str) -> Sequence[str]:
+        """All values of a field in order (lower-case name); empty when absent."""
+        values = self.index.get(name.encode("ascii"))
+        return [value.decode("ascii") for value in values] if values else ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """What the HTTP parser delivered: method, target, version and header lines as bytes."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    fields: Sequence[tuple[bytes, bytes]]
+    chunked: bool
+
+
+def normalise(raw: RawRequest, *, scheme: str, client: ClientAddress, received: float) -> Request:
+    """Make the request view.
+
+    Raises `Refusal`: `request-malformed`, `request-ambiguous`, `method-not-supported`, `uri-too-long`.
+    """
+    if raw.version not in ((1, 1), (1, 0)):
+        raise Refusal("request-malformed", reason="http-version")
+    if raw.method not in METHODS:
+        raise Refusal("method-not-supported", reason="method")
+    fields, index = _read_fields(raw.fields)
+    hosts = index.get(b"host")
+    if hosts is None or len(hosts) != 1:
+        raise Refusal("request-malformed", reason="host-count")
+    host, target = _authority_and_target(raw.target, hosts[0].decode("ascii"))
+    for name in _SINGLE:
+        if name in index and len(index[name]) > 1:
+            raise Refusal("request-ambiguous", reason="header-repeated")
+    length = _content_length(index, chunked=raw.chunked)
+    connection = index.get(b"connection")
+    return Request(
+        method=raw.method,
+        target=parse_target(target),
+        authority=parse_authority(client.host or host, scheme=client.scheme or scheme),
+        scheme=client.scheme or scheme,
+        client=client,
+        fields=fields,
+        index=index,
+        options=connection_options(connection) if connection else _NO_OPTIONS,
+        content_length=length,
+        has_body=raw.chunked or bool(length),
+        received=received,
+    )
+
+
+def _read_fields(
+    raw: Sequence[tuple[bytes, bytes]],
+) -> tuple[tuple[tuple[bytes, bytes], ...], dict[bytes, list[bytes]]]:
+    fields = []
+    index: dict[bytes, list[bytes]] = {}
+    for name, value in raw:
+        lower = name.lower()
+        # bytes.isascii and the parser's own control-character check leave printable ASCII, space and tab.
+        if not value.isascii():
+            raise Refusal("request-ambiguous", reason="header-not-ascii")
+        fields.append((lower, value))
+        values = index.get(lower)
+        if values is None:
+            index[lower] = [value]
+        else:
+            values.append(value)
+    return tuple(fields), index
+
+
+def _authority_and_target(target: str, host: str) -> tuple[str, str]:
+    """Absolute-form carries its own authority, which replaces Host (RFC 9112 section 3.2.2)."""
+    if target.startswith("/"):
+        return host, target
+    for prefix in ("http://", "https://"):
+        if target[: len(prefix)].lower() == prefix:
+            rest = target[len(prefix) :]
+            end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+            path = rest[end:]
+            return rest[:end], path if path.startswith("/") else "/" + path
+    raise Refusal("request-malformed", reason="target-form")
+
+
+def _content_length(index: dict[bytes, list[bytes]], *, chunked: bool) -> int | None:
+    values = index.get(b"content-length")
+    if values is None:
+        return None
+    if chunked or len(values) > 1 or not values[0].isdigit():
+        raise Refusal("request-malformed", reason="framing")
+    return int(values[0])

@@ -1,0 +1,112 @@
+"""What the gateway stands on while it runs, as ports: each names what it gives and what happens when it is down.
+
+The composition root (`io/worker`) makes one `Services` per worker after the fork; filters keep the reference and use
+the ports they need. `require` turns a missing one into a start-up error rather than a surprise on a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from haetae_crypto import DeviceKey, OpenedContentKey
+from haetae_oidc import AccessToken
+from haetae_policy import ApiFacts, Facts, Verdict
+
+
+class StoreUnavailable(Exception):
+    """The shared store did not answer within its deadline. Never means "no"."""
+
+
+class NonceSeen(Exception):
+    """The nonce was claimed before: this is a replay."""
+
+
+class UnknownDevice(Exception):
+    """The identity service knows no such device key, or it is disabled."""
+
+
+class DependencyUnavailable(Exception):
+    """The identity service or token issuer gave no usable answer in time."""
+
+
+class NonceStore(Protocol):
+    """One-time claims. Down: signed routes answer 503 (app channel section 3)."""
+
+    async def claim(self, keyid: str, nonce: str, *, ttl_ms: int) -> None:
+        """Claim once, atomically. Raises NonceSeen or StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRecord:
+    """A registered device key and whose it is (app channel section 7)."""
+
+    key: DeviceKey
+    user_id: str | None
+    device: Mapping[str, Any]
+
+
+class IdentityService(Protocol):
+    """Devices and people. Down: what is cached serves on, everything else is 503."""
+
+    def cached_device(self, keyid: str) -> DeviceRecord | None:
+        """The record if it is in memory and fresh."""
+        ...
+
+    async def device(self, keyid: str) -> DeviceRecord:
+        """Raises UnknownDevice or DependencyUnavailable."""
+        ...
+
+    async def context(self, *, sub: str, keyid: str | None, route: str) -> Mapping[str, Any]:
+        """User, device, consents and risk for a Passport. Raises DependencyUnavailable."""
+        ...
+
+
+class ContentKeys(Protocol):
+    """Opens `Haetae-Key` values with the gateway's ring, remembering opened ones."""
+
+    def open(self, header: str, *, keyid: str, now: float) -> OpenedContentKey:
+        """Raises haetae_crypto.ContentKeyInvalid."""
+        ...
+
+
+class Tokens(Protocol):
+    """Access tokens of the configured issuers. Keys unreachable and never seen: 503."""
+
+    def verify(self, token: str, *, now: float) -> AccessToken:
+        """Raises haetae_oidc.TokenInvalid, or KeyUnknown when keys must be fetched first."""
+        ...
+
+    async def refresh(self, token: str) -> None:
+        """Fetch the keys this token needs. Raises DependencyUnavailable."""
+        ...
+
+
+class Policies(Protocol):
+    """The policy table in memory. Feed down: what is known stays in force until it expires."""
+
+    def check_early(self, facts: Facts, api: ApiFacts, now_ms: int) -> Verdict | None: ...
+
+    def check(self, facts: Facts, api: ApiFacts, now_ms: int) -> Verdict | None: ...
+
+
+class Passports(Protocol):
+    """Mints Passports with the active key."""
+
+    def mint(self, **claims: Any) -> str: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """The ports of one worker. None where the configuration names no such dependency."""
+
+    clock: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+    nonces: NonceStore | None = None
+    identity: IdentityService | None = None
+    content_keys: ContentKeys | None = None
+    tokens: Tokens | None = None
+    policies: Policies | None = None
+    passports: Passports | None = None
