@@ -85,6 +85,12 @@ class PrivateJwk:
     def __repr__(self) -> str:
         return f"PrivateJwk(kty={self.public.kty!r}, thumbprint={self.public.thumbprint!r})"
 
+    def ed25519_seed(self) -> bytes:
+        """The 32 secret bytes of an Ed25519 key. Raises KeyFormatInvalid for other kinds."""
+        if not isinstance(self.key, Ed25519PrivateKey):
+            raise KeyFormatInvalid("not an Ed25519 key")
+        return self.key.private_bytes_raw()
+
     def to_secret_dict(self) -> dict[str, str]:
         """The JWK with its secret member `d`. For key files only."""
         if isinstance(self.key, Ed25519PrivateKey):
