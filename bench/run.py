@@ -1,0 +1,112 @@
+"""The benchmark from start to end: which sections are measured in which order, with how much effort."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from bench.contender import Contender
+from bench.footprint import memory_of
+from bench.machine import pinned
+from bench.measure import Results
+from bench.primitives import primitive_costs, store_costs
+from bench.rounds import Plan, Say, latency_rounds, throughput_rounds
+from bench.world import World
+
+__all__ = ["SECTIONS", "Cores", "Effort", "run"]
+
+SECTIONS = ("plain", "web", "app", "latency", "workers", "memory", "start", "block", "primitives")
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Who runs where: the gateways' core, and the rest for load generator, upstream and store."""
+
+    gateway: tuple[int, ...]
+    others: tuple[int, ...]
+
+    @classmethod
+    def split(cls, usable: Sequence[int]) -> Self:
+        """The first core for gateways, the second for the others; a machine with one core shares it."""
+        return cls((usable[0],), (usable[1 % len(usable)],))
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured: rounds, loops of each primitive, cold starts, and idle clients."""
+
+    throughput: Plan
+    latency: Plan
+    loops: int
+    starts: int
+    clients: int
+
+    def with_plan(self, *, rounds: int | None, seconds: float | None) -> Self:
+        """The same with other rounds or seconds where given."""
+
+        def changed(plan: Plan) -> Plan:
+            return replace(plan, rounds=rounds or plan.rounds, seconds=seconds or plan.seconds)
+
+        return replace(self, throughput=changed(self.throughput), latency=changed(self.latency))
+
+
+ROWS = ("plain", "web", "app")
+
+
+def run(
+    results: Results,
+    notes: list[str],
+    *,
+    sections: Sequence[str],
+    effort: Effort,
+    cores: Cores,
+    say: Say,
+) -> None:
+    """Measure `sections` into `results`; what could not be measured here is said in `notes`.
+
+    Raises:
+        BenchError: a peer did not start, or any answer was not as expected.
+    """
+    if set(sections) - {"block", "primitives"}:
+        with World(gateway_cores=cores.gateway, other_cores=cores.others) as world:
+            _under_load(results, world, sections=sections, effort=effort, say=say)
+            notes.extend(world.missing)
+    if "primitives" in sections:
+        _primitives(results, effort, cores, say)
+
+
+def _under_load(results: Results, world: World, *, sections: Sequence[str], effort: Effort, say: Say) -> None:
+    rows = [row for row in ROWS if row in sections] or ["plain"]
+    straight = _start_contenders(world, rows)
+    if set(sections) & {*ROWS, "latency"}:
+        for measure in throughput_rounds([straight, *world.contenders], effort.throughput, say):
+            results.add(measure)
+    if "latency" in sections:
+        half = [(each, found.value / 2) for each in world.contenders if (found := results.get(each.key))]
+        for measure in latency_rounds(half, straight, effort.latency, say):
+            results.add(measure)
+    if "memory" in sections:
+        for contender in world.contenders:
+            if contender.row == "plain" and contender.process is not None:
+                say(f"memory  {contender.key} with {effort.clients} clients")
+                for measure in memory_of(contender, contender.process, connections=effort.clients):
+                    results.add(measure)
+
+
+def _start_contenders(world: World, rows: Sequence[str]) -> Contender:
+    """Start every contender of `rows`; returns the upstream as one asked without a gateway."""
+    straight = world.start_upstream({})
+    if "plain" in rows:
+        world.start_plain_peers()
+    if "web" in rows:
+        world.start_jwt_peers()
+    return straight
+
+
+def _primitives(results: Results, effort: Effort, cores: Cores, say: Say) -> None:
+    """On the gateways' core, with nothing else running; the store is on the other."""
+    say("primitives")
+    with World(gateway_cores=cores.gateway, other_cores=cores.others) as world, pinned(cores.gateway):
+        for measure in primitive_costs(loops=effort.loops):
+            results.add(measure)
+        for measure in store_costs(world.start_store(), loops=effort.loops):
+            results.add(measure)
