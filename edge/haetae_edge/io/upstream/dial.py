@@ -1,0 +1,190 @@
+"""From an origin to a connected transport: name lookup with a short memory, a race over the addresses, TLS.
+
+Rules kept: one deadline over all of it; addresses of both families take turns and the next one is tried when
+the one before failed or is slow (RFC 8305, simplified); TLS always checks the chain and the host name and
+speaks http/1.1 only. The operating system's resolver is the only source of names.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from itertools import chain, zip_longest
+from typing import Final, TypeVar, cast
+
+from haetae_edge.io.upstream.errors import ConnectFailed, ConnectTimeout, TlsFailed
+from haetae_edge.io.upstream.settings import Origin, UpstreamSettings
+
+Target = tuple[str, int] | tuple[str, int, int, int]
+Address = tuple[int, Target]
+PeerCheck = Callable[[bytes], None]
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
+
+MAX_ADDRESSES: Final = 16
+
+
+def default_tls() -> ssl.SSLContext:
+    """A context with the system's authorities, TLS 1.2 or later, offering http/1.1."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Dialer:
+    """Opens connections to one origin.
+
+    ``peer_check`` gets the DER certificate and raises ValueError to refuse it.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        settings: UpstreamSettings,
+        loop: asyncio.AbstractEventLoop,
+        ssl_context: ssl.SSLContext | None,
+        peer_check: PeerCheck | None,
+    ) -> None:
+        if origin.scheme == "http" and (ssl_context is not None or peer_check is not None):
+            raise ValueError("an http upstream has no TLS")
+        if ssl_context is not None and (
+            not ssl_context.check_hostname or ssl_context.verify_mode != ssl.CERT_REQUIRED
+        ):
+            raise ValueError("the TLS context of an upstream checks chain and host name")
+        self._origin = origin
+        self._settings = settings
+        self._loop = loop
+        self._ssl = (ssl_context or default_tls()) if origin.scheme == "https" else None
+        self._peer_check = peer_check
+        self._addresses: list[Address] = []
+        self._fresh_until = -1.0
+        self._turn = 0
+
+    async def connect(self, factory: Callable[[], ProtocolT], due: float) -> ProtocolT:
+        """A connected protocol by ``due`` (the loop's time).
+
+        Raises ConnectFailed, TlsFailed, ConnectTimeout.
+        """
+        try:
+            async with asyncio.timeout_at(due):
+                sock = await self._race(await self._resolve())
+                return await self._attach(factory, sock)
+        except TimeoutError as error:
+            raise ConnectTimeout("no connection in time") from error
+
+    async def _resolve(self) -> list[Address]:
+        """Addresses in the order to try, the first of each family moving on by one each time."""
+        now = self._loop.time()
+        if now >= self._fresh_until:
+            try:
+                found = await self._loop.getaddrinfo(
+                    self._origin.host, self._origin.port, type=socket.SOCK_STREAM
+                )
+            except OSError as error:
+                raise ConnectFailed("the upstream's name has no address") from error
+            unique = dict.fromkeys((int(family), cast(Target, address)) for family, _, _, _, address in found)
+            self._addresses = list(unique)[:MAX_ADDRESSES]
+            self._fresh_until = now + self._settings.dns_ttl
+        self._turn += 1
+        return _take_turns(self._addresses, self._turn)
+
+    async def _race(self, addresses: Iterable[Address]) -> socket.socket:
+        """The first socket that connects; every other attempt is ended."""
+        attempts: set[asyncio.Task[socket.socket]] = set()
+        failure: OSError | None = None
+        remaining = list(addresses)
+        try:
+            while remaining or attempts:
+                if remaining:
+                    attempts.add(self._loop.create_task(_connect(self._loop, remaining.pop(0))))
+                delay = self._settings.attempt_delay if remaining else None
+                done, attempts = await asyncio.wait(
+                    attempts, timeout=delay, return_when=asyncio.FIRST_COMPLETED
+                )
+                for attempt in done:
+                    try:
+                        winner = attempt.result()
+                    except OSError as error:
+                        failure = error
+                    else:
+                        attempts |= done - {attempt}
+                        return winner
+        finally:
+            for attempt in attempts:
+                attempt.add_done_callback(_close_loser)
+                attempt.cancel()
+        self._fresh_until = -1.0
+        raise ConnectFailed("no address of the upstream accepts connections") from failure
+
+    async def _attach(self, factory: Callable[[], ProtocolT], sock: socket.socket) -> ProtocolT:
+        """Put the protocol, and TLS where the origin asks for it, on a connected socket."""
+        if self._ssl is None:
+            return await self._create(factory, sock)
+        try:
+            protocol = await self._create(factory, sock, context=self._ssl, server_hostname=self._origin.host)
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            raise TlsFailed("the TLS handshake with the upstream failed") from error
+        return protocol
+
+    async def _create(
+        self,
+        factory: Callable[[], ProtocolT],
+        sock: socket.socket,
+        *,
+        context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> ProtocolT:
+        try:
+            transport, protocol = await self._loop.create_connection(
+                factory, sock=sock, ssl=context, server_hostname=server_hostname
+            )
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+        except OSError as error:
+            sock.close()
+            if isinstance(error, ssl.SSLError):
+                raise
+            raise ConnectFailed("the connection to the upstream broke while it was set up") from error
+        if context is not None:
+            self._check_peer(transport)
+        return protocol
+
+    def _check_peer(self, transport: asyncio.Transport) -> None:
+        tls = transport.get_extra_info("ssl_object")
+        try:
+            if tls.selected_alpn_protocol() not in (None, "http/1.1"):
+                raise ValueError("the upstream chose another protocol")
+            if self._peer_check is not None:
+                self._peer_check(tls.getpeercert(binary_form=True))
+        except ValueError as error:
+            transport.abort()
+            raise TlsFailed("the upstream's TLS identity was refused") from error
+
+
+def _take_turns(addresses: list[Address], turn: int) -> list[Address]:
+    """Interleave the families, the preferred one first, each rotated by ``turn``."""
+    families: dict[int, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    rotated = [group[turn % len(group) :] + group[: turn % len(group)] for group in families.values()]
+    return [address for address in chain.from_iterable(zip_longest(*rotated)) if address is not None]
+
+
+async def _connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
+    family, target = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.sock_connect(sock, target)
+    except (OSError, asyncio.CancelledError):
+        sock.close()
+        raise
+    return sock
+
+
+def _close_loser(attempt: "asyncio.Task[socket.socket]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
