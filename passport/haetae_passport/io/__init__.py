@@ -1,0 +1,1 @@
+"""Ports of the Passport package: fetching keys, and middleware for ASGI and aiohttp services."""
