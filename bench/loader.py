@@ -63,11 +63,11 @@ class LoadResult:
 class Shape:
     """The learned shape of a target's answers, for the fast path, and the checked slow path behind it."""
 
-    __slots__ = ("_body_and_gap", "_expect", "_length_line", "_prefix")
+    __slots__ = ("_body_and_gap", "_expect", "_length_line", "_status_line")
 
     def __init__(self, expect: Expect) -> None:
         self._expect = expect
-        self._prefix = b"HTTP/1.1 %d" % expect.status
+        self._status_line = b""
         self._length_line = b""
         self._body_and_gap = 0
 
@@ -77,7 +77,7 @@ class Shape:
         """
         return (
             bool(self._length_line)
-            and data.startswith(self._prefix)
+            and data.startswith(self._status_line)
             and self._length_line in data
             and len(data) - data.find(b"\r\n\r\n") == self._body_and_gap
         )
@@ -96,6 +96,7 @@ class Shape:
         head = answer.head.lower()
         start = head.find(b"\r\ncontent-length:")
         if start >= 0:
+            self._status_line = answer.head[: answer.head.index(b"\r\n") + 2]
             self._length_line = answer.head[start : head.index(b"\r\n", start + 2) + 2]
             self._body_and_gap = len(answer.body) + 4
         return answer
