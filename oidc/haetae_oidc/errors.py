@@ -1,0 +1,69 @@
+"""The errors of this package: few classes, each with a stable ``code``.
+
+Rules kept: ``code`` is public interface; ``reason`` is one stable word for logs and metrics; no message
+carries token text or claims, because an unverified token must not write our logs.
+
+Not done here: HTTP answers; `bearer.py` has the challenges, the gateway the problem documents.
+"""
+
+from typing import ClassVar
+
+
+class OidcError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+    code: ClassVar[str] = "oidc-error"
+
+
+class TokenInvalid(OidcError):
+    """The access token is malformed, not for us, out of its time, or not signed by its issuer."""
+
+    code = "token-invalid"
+
+    def __init__(self, reason: str) -> None:
+        """`reason` names the rule that failed, in one stable word."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class KeyUnknown(TokenInvalid):
+    """No key of the issuer is known under the id the token names. Fresher keys might help: see `io.jwks`.
+
+    `unverified_kid` is the token's word, to be compared with key ids and nothing else.
+    """
+
+    def __init__(self, unverified_kid: str | None) -> None:
+        super().__init__("key-unknown")
+        self.unverified_kid = unverified_kid
+
+
+class KeysUnavailable(OidcError):
+    """Nothing is known of the issuer's keys and it does not answer. `retry_after` is in seconds."""
+
+    code = "keys-unavailable"
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("the issuer's keys are not available")
+        self.retry_after = retry_after
+
+
+class BearerMalformed(OidcError):
+    """The Authorization header says Bearer but does not follow RFC 6750, or came more than once."""
+
+    code = "bearer-malformed"
+
+
+class ScopeInsufficient(OidcError):
+    """The token is good but was not granted what the route needs: `required`, all of it."""
+
+    code = "scope-insufficient"
+
+    def __init__(self, required: frozenset[str]) -> None:
+        super().__init__("a required scope was not granted")
+        self.required = required
+
+
+class SettingsInvalid(OidcError):
+    """A token policy or key source was configured in a way that cannot be secure or cannot work."""
+
+    code = "settings-invalid"

@@ -1,0 +1,1 @@
+"""Ports of this package: fetching the keys of token issuers."""
