@@ -69,7 +69,8 @@ def test_nothing_survives_a_killed_benchmark(tmp_path: Path, number: signal.Sign
     holder = (
         "import signal, sys, time; from pathlib import Path; from bench.processes import Process;"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1));"
-        f"d = Path({str(tmp_path)!r}); p = Process('held', ['sleep', '60'], cores=[{usable_cores()[0]}], directory=d);"
+        f"d = Path({str(tmp_path)!r});"
+        f"p = Process('held', ['sleep', '60'], cores=[{usable_cores()[0]}], directory=d);"
         "print(p.pid, flush=True); p.__enter__(); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True) as benchmark:
