@@ -1,1 +1,1 @@
-"""haetae_demo"""
+"""The world around the gateway, for demonstrations and end-to-end tests."""
