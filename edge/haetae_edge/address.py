@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from haetae_policy import address_key
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -21,13 +23,14 @@ _CACHE_ENTRIES: Final = 65536
 
 @dataclass(frozen=True, slots=True)
 class ClientAddress:
-    """The caller's address in canonical form (`text`; IPv4-mapped IPv6 is IPv4).
+    """The caller's address in canonical form (`text`; IPv4-mapped IPv6 is IPv4); `key` is how policies look it up.
 
     `scheme` and `host` are what a trusted proxy says the client used, None where none said so.
     """
 
     ip: IPAddress
     text: str
+    key: int
     trusted_peer: bool = False
     scheme: str | None = None
     host: str | None = None
@@ -60,6 +63,7 @@ class AddressReader:
         return ClientAddress(
             ip=client.ip,
             text=client.text,
+            key=client.key,
             trusted_peer=True,
             scheme=scheme if scheme in ("http", "https") else None,
             host=_single(index.get(b"x-forwarded-host")),
@@ -69,7 +73,7 @@ class AddressReader:
         found = self._peers.get(peer)
         if found is None:
             ip = canonical_ip(peer)
-            found = ClientAddress(ip=ip, text=str(ip), trusted_peer=self._is_trusted(ip))
+            found = ClientAddress(ip=ip, text=str(ip), key=address_key(str(ip)), trusted_peer=self._is_trusted(ip))
             if len(self._peers) >= _CACHE_ENTRIES:
                 self._peers.clear()
             self._peers[peer] = found
@@ -86,7 +90,7 @@ class AddressReader:
                 ip = canonical_ip(hop.strip(" \t"))
             except ValueError:
                 return client
-            client = ClientAddress(ip=ip, text=str(ip))
+            client = ClientAddress(ip=ip, text=str(ip), key=address_key(str(ip)))
             if not self._is_trusted(ip):
                 return client
         return client

@@ -47,10 +47,9 @@ class Refusal(EdgeError):
     """
 
     def __init__(
-        self, code: str, *, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = (), policy: str | None = None
+        self, code: str, *, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
         super().__init__(code)
         self.problem = code
         self.reason = reason
         self.headers = headers
-        self.policy = policy

@@ -17,11 +17,30 @@ from haetae_edge.request import Request
 if TYPE_CHECKING:
     from haetae_edge.problems import Problem
     from haetae_edge.route import Route
+    from haetae_edge.services import DeviceRecord
     from haetae_edge.trace import TraceContext
 
 Fields = list[tuple[bytes, bytes]]
 
 DEFAULT_DEADLINES = Deadlines()
+
+
+class RequestBody(Protocol):
+    """The request body while nobody has read it yet."""
+
+    length: int | None
+
+    async def read(self) -> bytes:
+        """The next piece, empty at the end. Raises `Refusal` when the client is too slow, too large or malformed."""
+        ...
+
+    async def read_all(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes. Raises `Refusal` as `read` does."""
+        ...
+
+    def abort(self) -> None:
+        """Leave the rest unread."""
+        ...
 
 
 class BodyStream(Protocol):
@@ -38,6 +57,22 @@ class BodyStream(Protocol):
         ...
 
 
+class Tunnel(Protocol):
+    """The upstream side of an upgraded connection."""
+
+    async def read(self) -> bytes:
+        """The next bytes; empty when that side closed."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send, waiting while that side is slow. Raises the upstream's error when it is gone."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 @dataclass(slots=True)
 class Caller:
     """What has been *verified* about the caller. None means not known, never "any".
@@ -51,20 +86,26 @@ class Caller:
     session: str | None = None
     client: str | None = None
     auth: tuple[str, ...] = ()
+    device_record: DeviceRecord | None = None
     claims: dict[str, Any] | None = None
     scopes: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Response:
-    """An answer on its way out. `body` is whole, or a stream; `fields` are end-to-end fields, names in lower case."""
+    """An answer on its way out. `body` is whole, or a stream; `fields` are end-to-end fields, names in lower case.
+
+    `announced_length` is the Content-Length of an answer that has none of its bytes (HEAD, 304). `tunnel` is set after
+    101: from then on the two connections are one.
+    """
 
     status: int
     fields: Fields
     body: bytes | BodyStream
     problem: Problem | None = None
     close: bool = False
-    upgrade: Any = None
+    announced_length: int | None = None
+    tunnel: Tunnel | None = None
 
 
 class Seal(Protocol):
@@ -84,8 +125,10 @@ class Facts:
     body: str | None = None
     policy: str | None = None
     policy_action: str | None = None
+    observed: tuple[str, ...] = ()
     reason: str | None = None
     upstream: str | None = None
+    reference: str | None = None
 
 
 @dataclass(slots=True)
@@ -97,8 +140,7 @@ class Exchange:
     """
 
     request: Request
-    body: bytes | BodyStream | None
-    read_body: Callable[[int], Awaitable[bytes]]
+    body: bytes | RequestBody | None
     route: Route | None = None
     variables: dict[str, str] = field(default_factory=dict)
     caller: Caller = field(default_factory=Caller)

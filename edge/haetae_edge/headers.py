@@ -33,7 +33,6 @@ FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 FORWARDED: Final = frozenset(
     {
         b"forwarded",
-        b"via",
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-port",

@@ -51,6 +51,7 @@ _ROWS = (
     Problem("body-too-large", 413, Side.CLIENT, "The request body is too large", close=True),
     Problem("expectation-failed", 417, Side.CLIENT, "This expectation is not supported"),
     Problem("misdirected", 421, Side.CLIENT, "This gateway does not serve the requested host"),
+    Problem("loop-detected", 508, Side.EDGE, "The request came back to this gateway"),
     Problem("route-not-found", 404, Side.CLIENT, "There is nothing here"),
     Problem("input-invalid", 400, Side.CLIENT, "A parameter or field is not acceptable"),
     # Who is calling (app channel section 5)

@@ -1,18 +1,21 @@
 """What the gateway stands on while it runs, as ports: each names what it gives and what happens when it is down.
 
 The composition root (`io/worker`) makes one `Services` per worker after the fork; filters keep the reference and use
-the ports they need. `require` turns a missing one into a start-up error rather than a surprise on a request.
+the ports they need. `required` turns a missing one into a start-up error rather than a surprise on a request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from haetae_crypto import DeviceKey, OpenedContentKey
+from haetae_crypto import ContentKey, DeviceKey
 from haetae_oidc import AccessToken
+from haetae_passport import CallContext, Risk
 from haetae_policy import ApiFacts, Facts, Verdict
+
+from haetae_edge.errors import EdgeError
 
 
 class StoreUnavailable(Exception):
@@ -67,7 +70,7 @@ class IdentityService(Protocol):
 class ContentKeys(Protocol):
     """Opens `Haetae-Key` values with the gateway's ring, remembering opened ones."""
 
-    def open(self, header: str, *, keyid: str, now: float) -> OpenedContentKey:
+    def open(self, value: str, *, keyid: str, now: float) -> ContentKey:
         """Raises haetae_crypto.ContentKeyInvalid."""
         ...
 
@@ -87,15 +90,39 @@ class Tokens(Protocol):
 class Policies(Protocol):
     """The policy table in memory. Feed down: what is known stays in force until it expires."""
 
-    def check_early(self, facts: Facts, api: ApiFacts, now_ms: int) -> Verdict | None: ...
+    def check_early(self, ip: int, api: ApiFacts, now_ms: int) -> Verdict | None:
+        """What address and API alone decide."""
+        ...
 
-    def check(self, facts: Facts, api: ApiFacts, now_ms: int) -> Verdict | None: ...
+    def check(
+        self, facts: Facts, api: ApiFacts, now_ms: int, *, observed: list[Verdict] | None = None
+    ) -> Verdict | None:
+        """What everything known of the caller decides."""
+        ...
+
+    def within_rate(self, verdict: Verdict, now_ms: int) -> bool:
+        """Take one token of a throttle's bucket; False when it is empty."""
+        ...
 
 
 class Passports(Protocol):
     """Mints Passports with the active key."""
 
-    def mint(self, **claims: Any) -> str: ...
+    def mint(
+        self,
+        *,
+        audience: str,
+        subject: str,
+        context: CallContext,
+        passport_id: str,
+        now: float,
+        user: Mapping[str, object] | None = None,
+        device: Mapping[str, object] | None = None,
+        consents: Mapping[str, object] | None = None,
+        risk: Risk | None = None,
+    ) -> str:
+        """Raises haetae_passport.PassportUnmintable."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,3 +137,13 @@ class Services:
     tokens: Tokens | None = None
     policies: Policies | None = None
     passports: Passports | None = None
+
+
+T = TypeVar("T")
+
+
+def required(port: T | None, filter_name: str, setting: str) -> T:
+    """The port, or an error that names the filter and the setting of gateway.yaml that would provide it."""
+    if port is None:
+        raise EdgeError(f"{filter_name} needs `{setting}` in gateway.yaml")
+    return port

@@ -1,0 +1,98 @@
+"""`Passport`: one signed statement of who is calling, for the upstream and for nobody else.
+
+The identity service is asked for the caller's context (coalesced, remembered for a Passport's life), and a Passport is
+minted per request with the active key. Inbound copies of the header were dropped when the request was read. Fail
+closed: no context, no Passport, no call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from haetae_passport import CallContext, PassportUnmintable, Risk
+
+from haetae_edge.errors import Refusal
+from haetae_edge.exchange import Exchange
+from haetae_edge.filter import BuildContext, Phase, Steps
+from haetae_edge.services import DependencyUnavailable, IdentityService, Passports, required
+
+_HEADER = b"x-passport"
+_ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passport:
+    """Arguments of the filter. `audience` names the upstream; the host of the route's `uri` when absent."""
+
+    audience: str | None = None
+
+    phase: ClassVar[Phase] = Phase.INJECT
+    shortcut: ClassVar[tuple[str, ...]] = ("audience",)
+
+    def build(self, context: BuildContext) -> Steps:
+        """Compile for one route."""
+        issuer = _Issuer(context, self.audience or context.upstream)
+        return Steps(request=((Phase.INJECT, issuer.inject),))
+
+
+class _Issuer:
+    def __init__(self, context: BuildContext, audience: str) -> None:
+        services = context.services
+        self._gateway = context.gateway
+        self._route = context.route_id
+        self._audience = audience
+        self._clock = services.clock
+        self._random_bytes = services.random_bytes
+        self._identity: IdentityService = required(services.identity, "Passport", "identity")
+        self._passports: Passports = required(services.passports, "Passport", "passport")
+
+    async def inject(self, exchange: Exchange) -> None:
+        """Mint, and set the header."""
+        caller = exchange.caller
+        subject = caller.user or caller.device
+        if subject is None:
+            raise Refusal("token-invalid", reason="nobody", headers=((b"www-authenticate", b"Bearer"),))
+        try:
+            facts = await self._identity.context(sub=subject, keyid=caller.device, route=self._route)
+        except DependencyUnavailable:
+            raise Refusal("identity-unavailable", reason="context") from None
+        trace = exchange.trace
+        context = CallContext(
+            gateway=self._gateway,
+            route=self._route,
+            trace=trace.trace_id if trace is not None else "-",
+            client=exchange.request.client.text,
+            auth=caller.auth,
+        )
+        try:
+            token = self._passports.mint(
+                audience=self._audience,
+                subject=subject,
+                context=context,
+                passport_id=self._random_bytes(_ID_BYTES).hex(),
+                now=self._clock(),
+                user=_mapping(facts, "user") if caller.user is not None else None,
+                device=_mapping(facts, "device"),
+                consents=_mapping(facts, "consents"),
+                risk=_risk(facts),
+            )
+        except PassportUnmintable:
+            raise Refusal("identity-unavailable", reason="context-unusable") from None
+        exchange.set_field(_HEADER, token.encode("ascii"))
+
+
+def _mapping(facts: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    value = facts.get(name)
+    return value if isinstance(value, dict) else None
+
+
+def _risk(facts: Mapping[str, Any]) -> Risk | None:
+    value = facts.get("risk")
+    if not isinstance(value, dict):
+        return None
+    score, level = value.get("score"), value.get("level")
+    if isinstance(score, bool) or not isinstance(score, int | float) or not isinstance(level, str):
+        raise Refusal("identity-unavailable", reason="context-unusable")
+    return Risk(score=float(score), level=level)

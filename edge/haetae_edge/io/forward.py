@@ -1,0 +1,142 @@
+"""Sends an exchange to its route's upstream, and turns what comes back into a `Response`.
+
+What the gateway itself says on a request is written here: the request line, `Host`, the forwarding headers
+(RFC 7239 and the `X-Forwarded-*` family, always replaced, never appended to what a client sent), `Via`. Upstream
+header fields that are not plain ASCII are dropped, not repaired: a writer that fixes them would let one party read
+what another did not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from haetae_edge.errors import Refusal
+from haetae_edge.exchange import Exchange, Fields, Response
+from haetae_edge.headers import HOP_BY_HOP, connection_options, is_safe_value, write_fields
+from haetae_edge.io.upstream import (
+    BodySource,
+    ClosedBeforeResponse,
+    ConnectFailed,
+    ConnectTimeout,
+    FirstByteTimeout,
+    IdleTimeout,
+    PoolExhausted,
+    TlsFailed,
+    TotalTimeout,
+    Upstream,
+    UpstreamError,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+from haetae_edge.request import Request
+
+_CACHE_ENTRIES: Final = 16_384
+_DROPPED: Final = HOP_BY_HOP | {b"content-length"}
+_BODILESS: Final = frozenset({204, 304})
+
+#: Upstream failures → rows of the problem table; every other one is an answer that cannot be used.
+_PROBLEMS: Final[dict[type[UpstreamError], str]] = {
+    ConnectFailed: "upstream-unreachable",
+    TlsFailed: "upstream-unreachable",
+    ConnectTimeout: "upstream-unreachable",
+    ClosedBeforeResponse: "upstream-unreachable",
+    FirstByteTimeout: "upstream-timeout",
+    IdleTimeout: "upstream-timeout",
+    TotalTimeout: "upstream-timeout",
+    PoolExhausted: "upstream-overloaded",
+}
+
+
+class Forwarder:
+    """Sends exchanges of one route to one upstream."""
+
+    def __init__(self, upstream: Upstream, *, host: bytes, via: bytes) -> None:
+        self._upstream = upstream
+        self._host = b"host: %b\r\n" % host
+        self._via = b"via: 1.1 %b\r\n" % via
+        self._name = host.decode("ascii")
+        self._forwarding: dict[tuple[str, str, str], bytes] = {}
+
+    async def send(self, exchange: Exchange) -> Response:
+        """One call to the upstream. Raises `Refusal` for every way it can fail before an answer has begun."""
+        exchange.facts.upstream = self._name
+        request = exchange.request
+        upgrade = wants_websocket(request)
+        try:
+            answer = await self._upstream.exchange(
+                UpstreamRequest(
+                    method=request.method, head=self._head(exchange), body=_body(exchange), upgrade=upgrade
+                ),
+                exchange.deadlines,
+            )
+        except UpstreamError as error:
+            raise Refusal(_PROBLEMS.get(type(error), "upstream-invalid"), reason=error.code) from error
+        return _response(answer, method=request.method)
+
+    def _head(self, exchange: Exchange) -> bytes:
+        request = exchange.request
+        key = (request.client.text, request.authority.value, request.scheme)
+        forwarding = self._forwarding.get(key)
+        if forwarding is None:
+            forwarding = self._host + forwarding_lines(request) + self._via
+            if len(self._forwarding) >= _CACHE_ENTRIES:
+                self._forwarding.clear()
+            self._forwarding[key] = forwarding
+        path = exchange.path if exchange.query is None else f"{exchange.path}?{exchange.query}"
+        return b"%b %b HTTP/1.1\r\n%b%b" % (
+            request.method.encode("ascii"),
+            path.encode("ascii"),
+            forwarding,
+            write_fields(exchange.fields),
+        )
+
+
+def forwarding_lines(request: Request) -> bytes:
+    """What the upstream is told of the client: `Forwarded` and the `X-Forwarded-*` family."""
+    client = request.client.text
+    node = f'"[{client}]"' if ":" in client else client
+    host = request.authority.value
+    quoted = f'"{host}"' if ":" in host or "[" in host else host
+    port = host.rpartition(":")[2] if ":" in host and not host.endswith("]") else ""
+    port = port or ("443" if request.scheme == "https" else "80")
+    return (
+        f"forwarded: for={node};host={quoted};proto={request.scheme}\r\n"
+        f"x-forwarded-for: {client}\r\n"
+        f"x-forwarded-host: {host}\r\n"
+        f"x-forwarded-port: {port}\r\n"
+        f"x-forwarded-proto: {request.scheme}\r\n"
+    ).encode("ascii")
+
+
+def wants_websocket(request: Request) -> bool:
+    """Whether the client asks for a WebSocket (RFC 6455 section 4.1): GET, and both fields name it."""
+    if b"upgrade" not in request.options:
+        return False
+    values = request.index.get(b"upgrade", [])
+    return request.method == "GET" and not request.has_body and [v.lower() for v in values] == [b"websocket"]
+
+
+def _body(exchange: Exchange) -> bytes | BodySource | None:
+    body = exchange.body
+    return None if body == b"" and exchange.request.method in ("GET", "HEAD") else body
+
+
+def _response(answer: UpstreamResponse, *, method: str) -> Response:
+    fields: Fields = []
+    named = frozenset[bytes]()
+    announced: int | None = None
+    for name, value in answer.headers:
+        if name == b"connection":
+            named = connection_options([value])
+        if name == b"content-length":
+            announced = int(value)
+        if name not in _DROPPED and is_safe_value(value):
+            fields.append((name, value))
+    if named:
+        fields = [pair for pair in fields if pair[0] not in named]
+    if answer.status == 101:
+        fields.extend(pair for pair in answer.headers if pair[0] == b"upgrade")
+        return Response(status=101, fields=fields, body=b"", tunnel=answer.tunnel())
+    if method == "HEAD" or answer.status in _BODILESS:
+        return Response(status=answer.status, fields=fields, body=b"", announced_length=announced)
+    return Response(status=answer.status, fields=fields, body=answer if answer.body is None else answer.body)

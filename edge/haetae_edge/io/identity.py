@@ -1,0 +1,166 @@
+"""The identity service (app channel section 7): devices and people, asked once and remembered for a short time.
+
+Calls for the same thing at the same time are one call. A record is kept 60 s, "unknown" 5 s, a context for a
+Passport's life; a policy for a user or device drops what is remembered of them. Down: what is fresh serves on, all
+else raises `DependencyUnavailable`, and the route answers 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from haetae_crypto import CryptoError, DeviceKey
+
+from haetae_edge.services import DependencyUnavailable, DeviceRecord, UnknownDevice
+
+_DEVICE_SECONDS: Final = 60.0
+_UNKNOWN_SECONDS: Final = 5.0
+_MAX_ENTRIES: Final = 100_000
+_MAX_ANSWER: Final = 64 * 1024
+
+T = TypeVar("T")
+
+
+class HttpIdentityService:
+    """Client of the identity service at `base` (no trailing slash)."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base: str, *, token: str | None, timeout: float, context_seconds: float
+    ) -> None:
+        self._session = session
+        self._base = base
+        self._headers = {"accept": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._context_seconds = context_seconds
+        self._devices: dict[str, tuple[float, DeviceRecord | None]] = {}
+        self._contexts: dict[tuple[str, str | None, str], tuple[float, Mapping[str, Any]]] = {}
+        self._running: dict[object, asyncio.Task[Any]] = {}
+
+    def cached_device(self, keyid: str) -> DeviceRecord | None:
+        """The record if it is remembered and fresh. Raises UnknownDevice for a remembered "no"."""
+        found = self._devices.get(keyid)
+        if found is None or found[0] < asyncio.get_running_loop().time():
+            return None
+        if found[1] is None:
+            raise UnknownDevice
+        return found[1]
+
+    async def device(self, keyid: str) -> DeviceRecord:
+        """The record of a device key. Raises UnknownDevice or DependencyUnavailable."""
+        record = self.cached_device(keyid)
+        if record is None:
+            record = await self._once(("device", keyid), lambda: self._fetch_device(keyid))
+        return record
+
+    async def context(self, *, sub: str, keyid: str | None, route: str) -> Mapping[str, Any]:
+        """User, device, consents and risk. Raises DependencyUnavailable."""
+        key = (sub, keyid, route)
+        found = self._contexts.get(key)
+        if found is not None and found[0] >= asyncio.get_running_loop().time():
+            return found[1]
+        return await self._once(key, lambda: self._fetch_context(key))
+
+    def forget(self, *, user: str | None = None, device: str | None = None) -> None:
+        """Drop what is remembered of a user or device key."""
+        self._devices = {
+            keyid: entry
+            for keyid, entry in self._devices.items()
+            if not (keyid == device or (entry[1] is not None and user is not None and entry[1].user_id == user))
+        }
+        self._contexts = {
+            key: entry for key, entry in self._contexts.items() if key[0] != user and (device is None or key[1] != device)
+        }
+
+    async def _once(self, key: object, fetch: Callable[[], Awaitable[T]]) -> T:
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.ensure_future(fetch())
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._finished(key, done))
+        # A caller that gives up must not take the answer from the others.
+        result: T = await asyncio.shield(task)
+        return result
+
+    def _finished(self, key: object, task: asyncio.Task[Any]) -> None:
+        self._running.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # retrieved here in case nobody waits any more
+
+    async def _fetch_device(self, keyid: str) -> DeviceRecord:
+        status, document = await self._call("GET", f"/v1/devices/{quote(keyid, safe='')}", None)
+        now = asyncio.get_running_loop().time()
+        if status == 404 or document.get("status") != "active":
+            _remember(self._devices, keyid, (now + _UNKNOWN_SECONDS, None))
+            raise UnknownDevice
+        record = _device_record(keyid, document)
+        _remember(self._devices, keyid, (now + _DEVICE_SECONDS, record))
+        return record
+
+    async def _fetch_context(self, key: tuple[str, str | None, str]) -> Mapping[str, Any]:
+        sub, keyid, route = key
+        status, document = await self._call("POST", "/v1/context", {"sub": sub, "keyid": keyid, "route": route})
+        if status != 200:
+            raise DependencyUnavailable
+        _remember(self._contexts, key, (asyncio.get_running_loop().time() + self._context_seconds, document))
+        return document
+
+    async def _call(self, method: str, path: str, body: object) -> tuple[int, dict[str, Any]]:
+        data = None if body is None else orjson.dumps(body)
+        headers = self._headers if data is None else {**self._headers, "content-type": "application/json"}
+        try:
+            async with self._session.request(
+                method, self._base + path, data=data, headers=headers, timeout=self._timeout, allow_redirects=False
+            ) as answer:
+                if answer.status not in (200, 404):
+                    raise DependencyUnavailable
+                raw = await answer.content.read(_MAX_ANSWER + 1)
+                while len(raw) <= _MAX_ANSWER and (piece := await answer.content.read(_MAX_ANSWER)):
+                    raw += piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DependencyUnavailable from error
+        if answer.status == 404:
+            return 404, {}
+        return 200, _json_object(raw)
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    if len(raw) > _MAX_ANSWER:
+        raise DependencyUnavailable
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise DependencyUnavailable from error
+    if not isinstance(document, dict):
+        raise DependencyUnavailable
+    return document
+
+
+def _device_record(keyid: str, document: dict[str, Any]) -> DeviceRecord:
+    """Read a device record strictly: a lying identity service is as good as none."""
+    user = document.get("user_id")
+    device = document.get("device")
+    algorithm, jwk = document.get("alg"), document.get("public_key")
+    if document.get("keyid") != keyid or not isinstance(device, dict) or not isinstance(device.get("id"), str):
+        raise DependencyUnavailable
+    if not (user is None or isinstance(user, str)) or not isinstance(algorithm, str) or not isinstance(jwk, dict):
+        raise DependencyUnavailable
+    try:
+        key = DeviceKey.from_jwk(keyid, algorithm, jwk)
+    except CryptoError as error:
+        raise DependencyUnavailable from error
+    return DeviceRecord(key=key, user_id=user, device=device)
+
+
+def _remember(cache: dict[Any, Any], key: object, entry: object) -> None:
+    if len(cache) >= _MAX_ENTRIES:
+        # Oldest first: dictionaries keep insertion order.
+        for old in list(cache)[: _MAX_ENTRIES // 10]:
+            del cache[old]
+    cache[key] = entry

@@ -1,0 +1,241 @@
+"""The gateway's listener: turns parsed messages into exchanges, runs the pipeline, writes answers, watches the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from haetae_edge.address import AddressReader
+from haetae_edge.errors import Refusal
+from haetae_edge.exchange import Exchange, Response
+from haetae_edge.io.server.body import RequestBody
+from haetae_edge.io.server.connection import ClientConnection
+from haetae_edge.io.server.tunnel import pump
+from haetae_edge.io.server.writer import write_response
+from haetae_edge.io.upstream import UpstreamError
+from haetae_edge.limits import Limits
+from haetae_edge.pipeline import Pipeline
+from haetae_edge.request import RawRequest, Request, normalise
+
+_log = logging.getLogger("haetae.edge")
+
+#: (exchange or None, request facts or None, response, seconds, body bytes sent)
+Observer = Callable[[Exchange | None, ClientConnection, Response, float, int], None]
+
+_LINE_LIMIT: Final = 16 * 1024
+_SWEEP_SECONDS: Final = 1.0
+
+
+def assert_native_parser() -> None:
+    """Refuse to start on aiohttp's pure-Python parser: it accepts and hangs on messages that the C one refuses."""
+    if HttpRequestParser.__module__ != "aiohttp._http_parser":
+        raise RuntimeError(
+            "aiohttp runs without its C parser; install a wheel for this platform and unset AIOHTTP_NO_EXTENSIONS"
+        )
+
+
+class GatewayServer(web.Server):
+    """Accepts client connections for one worker."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        addresses: AddressReader,
+        limits: Limits,
+        observer: Observer,
+        loop: asyncio.AbstractEventLoop,
+        scheme: str = "http",
+    ) -> None:
+        assert_native_parser()
+        super().__init__(self._unused, handler_cancellation=True, loop=loop)
+        self._pipeline = pipeline
+        self._addresses = addresses
+        self.limits = limits
+        self._observe = observer
+        self._event_loop = loop
+        self._scheme = scheme
+        self._draining = False
+        self._sweep_interval = min(_SWEEP_SECONDS, limits.header_timeout / 2, limits.body_timeout / 2)
+        self._sweep_handle: asyncio.TimerHandle | None = loop.call_later(self._sweep_interval, self._sweep)
+
+    async def _unused(self, request: web.BaseRequest) -> web.StreamResponse:
+        raise AssertionError("ClientConnection serves requests itself")
+
+    def __call__(self) -> ClientConnection:
+        """A protocol for one new connection."""
+        return ClientConnection(
+            self,
+            loop=self._event_loop,
+            keepalive_timeout=0,
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=_LINE_LIMIT,
+            max_field_size=_LINE_LIMIT,
+            max_headers=self.limits.header_count,
+        )
+
+    # -- one request -------------------------------------------------------------------------------------------------
+
+    async def serve(self, connection: ClientConnection, message: Any, payload: StreamReader) -> bool:
+        """Serve one parsed message; returns whether the connection may go on."""
+        started = connection.now()
+        exchange: Exchange | None = None
+        http10 = False
+        method = "GET"
+        may_keep = False
+        sent = 0
+        response: Response | None = None
+        try:
+            try:
+                if not isinstance(message, RawRequestMessage):
+                    raise _parse_refusal(message)
+                method = message.method
+                http10 = message.version == (1, 0)
+                may_keep = not message.should_close
+                exchange = self._exchange(connection, message, payload)
+                response = await self._pipeline.serve(exchange)
+            except Refusal as refusal:
+                response = self._pipeline.refuse(refusal, exchange=None)
+            except Exception:  # noqa: BLE001 - the one boundary: a fault of ours is logged and answered, not leaked
+                _log.exception("a request failed inside the gateway")
+                response = self._pipeline.refuse(Refusal("internal", reason="fault"), exchange=exchange)
+            if response.tunnel is not None:
+                sent = await pump(connection, response, response.tunnel)
+                return False
+            keep = may_keep and not response.close and not connection.draining and payload.is_eof()
+            keep, sent = await write_response(connection, response, method=method, keep_alive=keep, http10=http10)
+            return keep
+        except UpstreamError as error:
+            # The head is out and the upstream broke off: the connection was aborted, which is all that may be said.
+            if exchange is not None:
+                exchange.facts.reason = error.code
+            return False
+        finally:
+            if response is not None:
+                self._observe(exchange, connection, response, connection.now() - started, sent)
+
+    def _exchange(self, connection: ClientConnection, message: RawRequestMessage, payload: StreamReader) -> Exchange:
+        request = self._read(connection, message)
+        body = None
+        if request.has_body:
+            limit = self.limits.body_bytes
+            if request.content_length is not None and request.content_length > limit:
+                raise Refusal("body-too-large", reason="content-length")
+            body = RequestBody(
+                connection,
+                payload,
+                length=request.content_length,
+                limit=limit,
+                expects_continue=_expects_continue(request),
+            )
+        return Exchange(request=request, body=body)
+
+    def _read(self, connection: ClientConnection, message: RawRequestMessage) -> Request:
+        fields = message.raw_headers
+        size = 0
+        for name, value in fields:
+            size += len(name) + len(value) + 4
+        if size > self.limits.header_bytes:
+            raise Refusal("headers-too-large", reason="header-bytes")
+        raw = RawRequest(message.method, message.path, message.version, fields, message.chunked)
+        return normalise(
+            raw, scheme=self._scheme, peer=connection.peer, addresses=self._addresses, received=time.time()
+        )
+
+    # -- connections that never became a request ---------------------------------------------------------------------
+
+    def is_full(self) -> bool:
+        """Whether this worker serves as many connections as it may."""
+        return len(self._connections) > self.limits.connections
+
+    def turn_away(self, connection: ClientConnection) -> None:
+        """Answer 503 to a connection beyond the limit and close it."""
+        self.refuse_unread(connection, "overloaded")
+
+    def refuse_unread(self, connection: ClientConnection, code: str) -> None:
+        """Answer before any request was read, and close."""
+        response = self._pipeline.refuse(Refusal(code), exchange=None)
+        transport = connection.transport
+        if transport is not None and not transport.is_closing() and isinstance(response.body, bytes):
+            head = b"HTTP/1.1 %d \r\n" % response.status
+            lines = b"".join([b"%b: %b\r\n" % pair for pair in response.fields])
+            transport.write(
+                b"%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
+                % (head, lines, len(response.body), response.body)
+            )
+        self._observe(None, connection, response, 0.0, len(response.body) if isinstance(response.body, bytes) else 0)
+        connection.force_close()
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        now = self._event_loop.time()
+        limits = self.limits
+        for connection in self.client_connections():
+            waited = now - connection.idle_since
+            blocked = connection.write_blocked_since
+            body = connection.reading_body
+            if blocked is not None and now - blocked > limits.write_timeout:
+                connection.abort()
+            elif connection.is_idle():
+                if connection.head_bytes and waited > limits.header_timeout:
+                    self.refuse_unread(connection, "request-timeout")
+                elif not connection.head_bytes and waited > self._idle_limit(connection):
+                    connection.force_close()
+            elif (
+                body is not None
+                and body.started is not None
+                and now - body.started > limits.body_timeout + body.received / limits.body_rate
+            ):
+                body.expire()
+        self._sweep_handle = self._event_loop.call_later(self._sweep_interval, self._sweep)
+
+    def _idle_limit(self, connection: ClientConnection) -> float:
+        return self.limits.keepalive_timeout if connection.requests else self.limits.header_timeout
+
+    def client_connections(self) -> list[ClientConnection]:
+        """The open connections, as a list that may be iterated while they close."""
+        return [connection for connection in self._connections if isinstance(connection, ClientConnection)]
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Let every connection finish what it does and be told to close; after the drain timeout close the rest.
+
+        The listening sockets must not be accepting any more. An idle keep-alive connection is not cut: its client may
+        be sending at this moment. Its next answer says `Connection: close`; only the deadline ends it.
+        """
+        self._draining = True
+        deadline = self._event_loop.time() + self.limits.drain_timeout
+        for connection in self.client_connections():
+            connection.drain()
+        while self._connections and self._event_loop.time() < deadline:
+            await asyncio.sleep(0.05)
+        if self._sweep_handle is not None:
+            self._sweep_handle.cancel()
+        await self.shutdown(timeout=1.0)
+
+
+def _expects_continue(request: Request) -> bool:
+    expect = request.header(b"expect")
+    if expect is None:
+        return False
+    if expect.lower() != "100-continue":
+        raise Refusal("expectation-failed", reason="expect")
+    return True
+
+
+def _parse_refusal(message: Any) -> Refusal:
+    """What the parser could not read: too long a line, or not HTTP."""
+    if isinstance(getattr(message, "exc", None), LineTooLong):
+        return Refusal("headers-too-large", reason="line-length")
+    return Refusal("request-malformed", reason="unparsable")

@@ -1,0 +1,83 @@
+"""The life of a request, once: match → filters in order → upstream → response filters → seal.
+
+Sans-io: it is given an exchange and returns a response; sockets, clocks and stores stand behind the ports. Every way
+out that is not the upstream's answer goes through `_refuse`, so that every refusal is one row of the problem table with
+a reference, and is sealed for the caller when a content key was opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import formatdate
+
+from haetae_edge.errors import Refusal
+from haetae_edge.exchange import Exchange, Response
+from haetae_edge.problems import PROBLEMS, render
+from haetae_edge.table import RouteTable
+
+#: Makes the support reference of a refusal; the exchange is None when no request could be read.
+Reference = Callable[[Exchange | None], str]
+
+_PROBLEM_JSON = (b"content-type", b"application/problem+json")
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class Pipeline:
+    """Serves exchanges over one compiled route table."""
+
+    def __init__(self, *, table: RouteTable, via: bytes, reference: Reference, clock: Callable[[], float]) -> None:
+        self._table = table
+        self._via = via
+        self._reference = reference
+        self._clock = clock
+
+    async def serve(self, exchange: Exchange) -> Response:
+        """Run one exchange to its answer. Raises nothing that belongs to the request or the upstream."""
+        try:
+            response = await self._forward(exchange)
+        except Refusal as refusal:
+            response = self.refuse(refusal, exchange=exchange)
+        route = exchange.route
+        if route is not None:
+            for step in route.after:
+                step(exchange, response)
+        if exchange.seal is not None and response.tunnel is None:
+            exchange.seal.apply(exchange, response)
+        return response
+
+    async def _forward(self, exchange: Exchange) -> Response:
+        request = exchange.request
+        via = request.index.get(b"via")
+        if via is not None and any(self._via in value for value in via):
+            raise Refusal("loop-detected", reason="via")
+        matched = self._table.match(request)
+        if matched is None:
+            raise Refusal("route-not-found", reason="no-route")
+        route, exchange.variables = matched
+        exchange.route = route
+        exchange.begin_forwarding()
+        for step in route.before:
+            pending = step(exchange)
+            if pending is not None:
+                await pending
+        return await route.send(exchange)
+
+    def refuse(self, refusal: Refusal, *, exchange: Exchange | None) -> Response:
+        """The answer for a refusal; with no exchange when the request could not even be read."""
+        problem = PROBLEMS[refusal.problem]
+        fields = [_PROBLEM_JSON, _NO_STORE, *refusal.headers]
+        if problem.retry_after is not None and not any(name == b"retry-after" for name, _ in refusal.headers):
+            fields.append((b"retry-after", b"%d" % problem.retry_after))
+        if problem.code == "clock-skew":
+            fields.append((b"date", formatdate(self._clock(), usegmt=True).encode("ascii")))
+        ref = self._reference(exchange)
+        if exchange is not None:
+            exchange.facts.reason = refusal.reason or problem.code
+            exchange.facts.reference = ref
+        return Response(
+            status=problem.status,
+            fields=fields,
+            body=render(problem, ref=ref),
+            problem=problem,
+            close=problem.close,
+        )
