@@ -31,6 +31,8 @@ MAX_DEVICES_PER_PERSON = 100
 PLATFORMS = frozenset({"ios", "android", "cli"})
 ATTESTATIONS = frozenset({"none", "basic", "strong"})
 _ATTESTATION_RISK = {"none": 0.2, "basic": 0.05, "strong": 0.0}
+# A call without a user is riskier than one whose user we know.
+_UNNAMED_RISK = 0.3
 
 RiskLevel = Literal["low", "medium", "high"]
 
@@ -156,11 +158,15 @@ class Directory:
     def context(self, *, sub: str, keyid: str | None) -> dict[str, object]:
         """What a Passport says about the caller: user, device, consents, risk.
 
+        A device that calls for itself, without a user, is its own ``sub``: its key id.
+
         Raises:
             NotFound: no such person or device.
             AccountDisabled: the account is switched off.
             Conflict: the device is somebody else's.
         """
+        if keyid is not None and sub == keyid:
+            return self._device_context(self.device(keyid))
         person = self._person(sub)
         if sub in self._disabled:
             raise AccountDisabled("this account is disabled")
@@ -175,6 +181,13 @@ class Directory:
             "consents": dict(person.consents),
             "risk": {"score": score, "level": risk_level(score)},
         }
+
+    def _device_context(self, device: Device) -> dict[str, object]:
+        if device.user_id in self._disabled:
+            raise AccountDisabled("this account is disabled")
+        score = _UNNAMED_RISK + _ATTESTATION_RISK[device.attestation]
+        risk = {"score": round(score, 3), "level": risk_level(score)}
+        return {"user": None, "device": _facts(device), "consents": {}, "risk": risk}
 
     def set_disabled(self, user_id: str, *, disabled: bool) -> bool:
         """Switch an account off or on; says whether that changed anything.

@@ -136,6 +136,19 @@ async def test_context_of_one_person_with_anothers_device_is_refused(demo_world:
     assert await post(demo_world, "/v1/context", body, demo_world.service) == (409, "conflict")
 
 
+async def test_context_of_a_device_calling_for_itself_names_no_user(demo_world: Any) -> None:
+    device = await enrolled(demo_world)
+    async with demo_world.session.post(
+        f"{demo_world.identity}/v1/context",
+        json={"sub": device.keyid, "keyid": device.keyid},
+        headers=demo_world.service,
+    ) as answer:
+        context = await answer.json()
+    assert (context["user"], context["consents"]) == (None, {})
+    assert context["device"]["platform"] == "cli"
+    assert context["risk"] == {"score": 0.35, "level": "low"}
+
+
 async def test_disabled_account_disables_its_devices_until_it_is_enabled(demo_world: Any) -> None:
     device = await enrolled(demo_world)
     path = f"{demo_world.identity}/v1/accounts/u-1001"
