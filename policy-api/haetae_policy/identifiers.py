@@ -1,0 +1,39 @@
+"""Policy identifiers: `pol_` and a ULID (26 characters of Crockford's base 32, 48 bits of time, 80 of
+chance).
+
+The clock and the randomness are arguments. Inside tables and records an identifier is its 128-bit integer.
+Only the canonical upper-case spelling is accepted, so that one policy has one name.
+"""
+
+import re
+from typing import Final
+
+from haetae_policy.errors import PolicyInvalid, Problem
+
+PREFIX: Final = "pol_"
+RANDOM_BYTES: Final = 10
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TO_PYTHON: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_SHAPE: Final = re.compile(r"pol_[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+
+
+def make_policy_id(*, now_ms: int, randomness: bytes) -> str:
+    """Return a new identifier from `now_ms` (Unix milliseconds) and ten random bytes (ULID specification).
+
+    Raises ValueError when either argument is out of range: that is a programming error, not input.
+    """
+    if not 0 <= now_ms < 1 << 48 or len(randomness) != RANDOM_BYTES:
+        raise ValueError("a ULID needs 48 bits of time and ten bytes of randomness")
+    return format_policy_id(now_ms << 80 | int.from_bytes(randomness))
+
+
+def format_policy_id(pid: int) -> str:
+    """Return the text of the 128-bit integer `pid`."""
+    return PREFIX + "".join([_ALPHABET[pid >> shift & 31] for shift in range(125, -1, -5)])
+
+
+def parse_policy_id(text: str) -> int:
+    """Return the 128-bit integer of a canonical identifier; raises PolicyInvalid otherwise."""
+    if _SHAPE.fullmatch(text) is None:
+        raise PolicyInvalid((Problem("id", "must be pol_ and a ULID in upper case"),))
+    return int(text[len(PREFIX) :].translate(_TO_PYTHON), 32)

@@ -1,0 +1,122 @@
+"""Subject -> slots. A policy is filed under its most selective condition; its other conditions are residual.
+
+Order of selectivity: session, device, user, account, client, network, nothing ("everyone", filed by route).
+Policies filed under the same key form a chain through `Columns.next`; the store keeps chains short.
+"""
+
+from typing import Final, cast
+
+from haetae_policy.columns import NONE, Columns
+from haetae_policy.model import KINDS, Subject
+from haetae_policy.prefixes import PrefixIndex
+
+V4: Final = 5
+V6: Final = 6
+EVERYONE: Final = 7
+_SHARDS: Final = 64
+_MASK: Final = _SHARDS - 1
+
+
+class SubjectIndex:
+    """The look-up structures; `keyed` and friends are read by the table's hot path."""
+
+    __slots__ = ("_columns", "_sizes", "everyone", "keyed", "shards", "v4", "v6")
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self.shards: tuple[list[dict[str, int]], ...] = tuple([{} for _ in range(_SHARDS)] for _ in KINDS)
+        self._sizes = [0] * len(KINDS)
+        self.keyed: tuple[tuple[int, list[dict[str, int]]], ...] = ()
+        self.v4 = PrefixIndex(bits=32, block=16)
+        self.v6 = PrefixIndex(bits=128, block=32)
+        self.everyone: dict[str | None, dict[int, int]] = {}
+
+    def file(self, slot: int, index: int, key: str | int) -> None:
+        """Put `slot` at the front of the chain of `key` in one of the structures V4, V6 or a kind's."""
+        columns = self._columns
+        columns.index[slot] = index
+        columns.key[slot] = key
+        columns.next[slot] = self._head(index, key)
+        self._set_head(index, key, slot)
+
+    def file_everyone(self, slot: int, route: str | None, api: int) -> None:
+        """Put `slot` at the front of the chain of everyone's policies with this API condition."""
+        columns = self._columns
+        chains = self.everyone.setdefault(route, {})
+        columns.index[slot] = EVERYONE
+        columns.key[slot] = route
+        columns.next[slot] = chains.get(api, NONE)
+        chains[api] = slot
+
+    def withdraw(self, slot: int) -> None:
+        """Take `slot` out of its chain."""
+        columns = self._columns
+        index, key, after = columns.index[slot], columns.key[slot], columns.next[slot]
+        if index == EVERYONE:
+            self._withdraw_everyone(slot)
+            return
+        head = self._head(index, cast("str | int", key))
+        if head != slot:
+            self._unlink(head, slot)
+        elif after != NONE:
+            self._set_head(index, cast("str | int", key), after)
+        elif isinstance(key, int):
+            (self.v4 if index == V4 else self.v6).remove(key)
+        else:
+            del self.shards[index][hash(key) & _MASK][cast("str", key)]
+            self._resize(index, -1)
+
+    def _withdraw_everyone(self, slot: int) -> None:
+        columns = self._columns
+        route = cast("str | None", columns.key[slot])
+        chains, api, after = self.everyone[route], columns.api[slot], columns.next[slot]
+        if chains[api] != slot:
+            self._unlink(chains[api], slot)
+        elif after != NONE:
+            chains[api] = after
+        else:
+            del chains[api]
+            if not chains:
+                del self.everyone[route]
+
+    def _unlink(self, head: int, slot: int) -> None:
+        after = self._columns.next
+        while after[head] != slot:
+            head = after[head]
+        after[head] = after[slot]
+
+    def _head(self, index: int, key: str | int) -> int:
+        if isinstance(key, int):
+            return (self.v4 if index == V4 else self.v6).head(key)
+        return self.shards[index][hash(key) & _MASK].get(key, NONE)
+
+    def _set_head(self, index: int, key: str | int, slot: int) -> None:
+        if isinstance(key, int):
+            (self.v4 if index == V4 else self.v6).put(key, slot)
+            return
+        shard = self.shards[index][hash(key) & _MASK]
+        if key not in shard:
+            self._resize(index, 1)
+        shard[key] = slot
+
+    def _resize(self, index: int, step: int) -> None:
+        """Keep `keyed` to the kinds that occur, so that a request never probes an empty structure."""
+        before = self._sizes[index]
+        self._sizes[index] = before + step
+        if before and before + step:
+            return
+        self.keyed = tuple((kind, self.shards[kind]) for kind, size in enumerate(self._sizes) if size)
+
+
+def residual_of(subject: Subject, primary: int) -> tuple[int | str, ...]:
+    """Return the conditions beside the primary one, flat: position in Facts, value, position, value, ...
+
+    A network's value is its marked prefix and shift packed into one integer, `prefix << 8 | shift`.
+    """
+    flat: list[int | str] = []
+    for kind, name in enumerate(KINDS):
+        if kind != primary and (value := getattr(subject, name)) is not None:
+            flat += (kind, value)
+    if subject.ip is not None and primary < V4:
+        flat += (V4, subject.ip.key << 8 | subject.ip.shift)
+    return tuple(flat)

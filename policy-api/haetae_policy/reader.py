@@ -1,0 +1,110 @@
+"""Taking typed fields out of one JSON object, collecting everything that is wrong under dotted names."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from haetae_policy.errors import Problem
+
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z", re.ASCII)
+_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Reader:
+    """Takes fields out of one object and collects what is wrong, under the object's dotted name."""
+
+    def __init__(self, document: object, name: str, allowed: frozenset[str], problems: list[Problem]) -> None:
+        self._name = name
+        self._problems = problems
+        self._fields: Mapping[str, Any] = {}
+        if not isinstance(document, Mapping):
+            self.fail("", "must be an object")
+            return
+        for key in document:
+            if key not in allowed:
+                shown = (
+                    key if isinstance(key, str) and len(key) <= 64 and key.isprintable() else "(unprintable)"
+                )
+                self.fail(shown, "unknown field")
+        self._fields = document
+
+    def fail(self, key: str, message: str) -> None:
+        """Note a problem under this object's name."""
+        parts = [part for part in (self._name, key) if part]
+        self._problems.append(Problem(".".join(parts) or "policy", message))
+
+    def raw(self, key: str) -> Any:  # noqa: ANN401 - a JSON value
+        """Return the value as it is; None for absence and for null."""
+        return self._fields.get(key)
+
+    def text(self, key: str, *, limit: int, required: bool = False) -> str | None:
+        """Return a text, or None with a problem noted."""
+        value = self.raw(key)
+        if value is None:
+            if required:
+                self.fail(key, "is required")
+            return None
+        if not isinstance(value, str) or not value or len(value) > limit or value != value.strip():
+            self.fail(key, f"must be a text of 1 to {limit} characters without spaces around it")
+            return None
+        if not value.isascii() and any(unicodedata.category(char) in _UNPRINTABLE for char in value):
+            self.fail(key, "must not hold control or invisible characters")
+            return None
+        if value.isascii() and not value.isprintable():
+            self.fail(key, "must not hold control or invisible characters")
+            return None
+        return value
+
+    def shaped(self, key: str, shape: re.Pattern[str], message: str) -> str | None:
+        """Return a text that fits `shape`, or None; absence is fine."""
+        value = self.raw(key)
+        if value is None:
+            return None
+        if not isinstance(value, str) or shape.fullmatch(value) is None:
+            self.fail(key, message)
+            return None
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean; absence is False."""
+        value = self.raw(key)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self.fail(key, "must be true or false")
+        return False
+
+    def integer(self, key: str, low: int, high: int) -> int | None:
+        """Return a required integer in the range, or None with a problem noted."""
+        value = self.raw(key)
+        if type(value) is int and low <= value <= high:
+            return value
+        self.fail(key, f"must be a whole number from {low} to {high}")
+        return None
+
+    def choice(self, key: str, choices: type[Choice], default: Choice | None = None) -> Choice | None:
+        """Return the enum member, the default for absence, or None with a problem noted."""
+        value = self.raw(key)
+        if value is None and default is not None:
+            return default
+        for member in choices:
+            if value == member.value:
+                return member
+        self.fail(key, "must be one of " + ", ".join(member.value for member in choices))
+        return None
+
+    def time(self, key: str) -> int | None:
+        """Return Unix milliseconds of a required whole-second UTC time, or None with a problem noted."""
+        value = self.raw(key)
+        shape = _TIME.fullmatch(value) if isinstance(value, str) else None
+        if shape is not None:
+            try:
+                return int(datetime.fromisoformat(shape[1]).replace(tzinfo=UTC).timestamp()) * 1000
+            except ValueError:
+                pass  # a well-shaped text such as 2026-02-31: reported below like any other
+        self.fail(key, "is required as whole seconds in UTC, like 2026-05-01T10:00:00Z")
+        return None

@@ -1,0 +1,187 @@
+"""The form in which a policy travels to the edges: one small JSON object per policy, and its digest.
+
+A record carries what enforcement needs and nothing about people's reasons. Its envelope (`v`, `pid`, `ver`,
+`exp`) is read first: a record whose content this version does not understand is reported as unreadable with
+its envelope, so that one policy of a newer kind cannot stop the feed. The digest is taken over the record's
+bytes.
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import orjson
+
+from haetae_policy.errors import FeedCorrupt, PolicyInvalid, Problem, RecordUnreadable
+from haetae_policy.identifiers import format_policy_id, parse_policy_id
+from haetae_policy.model import RANK, Action, Api, Mode, Policy, Rate, SourceKind, Subject
+from haetae_policy.parse import MAX_RATE_LIMIT, MAX_RATE_SECONDS, parse_api, parse_subject
+
+MAX_RECORD_BYTES: Final = 4096
+DIGEST_BYTES: Final = 6
+_VERSION: Final = 1
+_ENVELOPE: Final = frozenset({"v", "pid", "ver", "exp"})
+_CONTENT: Final = frozenset({"act", "sub", "api", "mode", "hard", "rate", "why", "fds"})
+_KNOWN: Final = _ENVELOPE | _CONTENT
+_ACTIONS: Final = {action.value: action for action in RANK}
+_NO_API: Final = Api()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One policy as an edge holds it. `exp_ms` is absolute Unix milliseconds; `machine` marks the FDS's
+    own.
+    """
+
+    pid: int
+    ver: int
+    exp_ms: int
+    action: Action
+    subject: Subject
+    api: Api
+    why: str = ""
+    shadow: bool = False
+    hard: bool = False
+    machine: bool = False
+    rate: Rate | None = None
+
+    @property
+    def policy_id(self) -> str:
+        """The policy's public identifier."""
+        return format_policy_id(self.pid)
+
+
+def record_digest(encoded: bytes) -> int:
+    """Return the 48-bit digest of a record. Sums of it stay exact in the store's scripts (doubles, 53
+    bits).
+    """
+    return int.from_bytes(blake2b(encoded, digest_size=DIGEST_BYTES).digest())
+
+
+def record_of(policy: Policy) -> Record:
+    """Return what an edge needs of `policy`."""
+    return Record(
+        pid=parse_policy_id(policy.id),
+        ver=policy.version,
+        exp_ms=policy.expires_ms,
+        action=policy.action,
+        subject=policy.subject,
+        api=policy.api,
+        why=policy.why,
+        shadow=policy.mode is Mode.SHADOW,
+        hard=policy.hard,
+        machine=policy.source.kind is SourceKind.FDS,
+        rate=policy.rate,
+    )
+
+
+def encode_record(record: Record) -> bytes:
+    """Return the canonical bytes; absent keys are defaults."""
+    document: dict[str, Any] = {
+        "v": _VERSION,
+        "pid": record.policy_id,
+        "ver": record.ver,
+        "exp": record.exp_ms,
+        "act": record.action.value,
+    }
+    if subject := record.subject.to_dict():
+        document["sub"] = subject
+    if api := record.api.to_dict():
+        document["api"] = api
+    if record.why:
+        document["why"] = record.why
+    if record.shadow:
+        document["mode"] = Mode.SHADOW.value
+    if record.hard:
+        document["hard"] = True
+    if record.machine:
+        document["fds"] = True
+    if record.rate is not None:
+        document["rate"] = list(record.rate)
+    return orjson.dumps(document)
+
+
+def decode_record(encoded: bytes) -> Record:
+    """Return the record of `encoded`.
+
+    Raises FeedCorrupt when not even the envelope can be read, RecordUnreadable when the content is unknown.
+    """
+    if len(encoded) > MAX_RECORD_BYTES:
+        raise FeedCorrupt("a policy record is too long")
+    try:
+        document = orjson.loads(encoded)
+    except orjson.JSONDecodeError as error:
+        raise FeedCorrupt("a policy record is not JSON") from error
+    if not isinstance(document, dict):
+        raise FeedCorrupt("a policy record is not an object")
+    pid, ver, exp_ms = _envelope(document)
+    try:
+        return _content(document, pid, ver, exp_ms)
+    except PolicyInvalid as error:
+        raise RecordUnreadable(str(error), pid=pid, ver=ver, exp_ms=exp_ms) from error
+
+
+def _envelope(document: dict[str, Any]) -> tuple[int, int, int]:
+    text, ver, exp_ms = document.get("pid"), document.get("ver"), document.get("exp")
+    if (
+        type(ver) is not int
+        or not 1 <= ver <= 1 << 31
+        or type(exp_ms) is not int
+        or not 0 <= exp_ms < 1 << 48
+    ):
+        raise FeedCorrupt("a policy record has no version or expiry")
+    try:
+        return parse_policy_id(text if isinstance(text, str) else ""), ver, exp_ms
+    except PolicyInvalid as error:
+        raise FeedCorrupt("a policy record has no identifier") from error
+
+
+def _content(document: dict[str, Any], pid: int, ver: int, exp_ms: int) -> Record:
+    get = document.get
+    action = _ACTIONS.get(str(get("act")))
+    why, mode, hard, machine = get("why", ""), get("mode"), get("hard", False), get("fds", False)
+    if (
+        action is None
+        or not _KNOWN.issuperset(document)
+        or get("v") != _VERSION
+        or (mode is not None and mode != "shadow")
+        or type(hard) is not bool
+        or type(machine) is not bool
+        or type(why) is not str
+        or len(why) > 64
+    ):
+        raise PolicyInvalid((Problem("record", "of a kind this version does not know"),))
+    problems: list[Problem] = []
+    subject = parse_subject(get("sub"), problems)
+    api = _NO_API if "api" not in document else parse_api(document["api"], problems)
+    rate = _rate(get("rate"), action, problems)
+    if problems:
+        raise PolicyInvalid(tuple(problems))
+    return Record(
+        pid=pid,
+        ver=ver,
+        exp_ms=exp_ms,
+        action=action,
+        subject=subject,
+        api=api,
+        why=why,
+        shadow=mode is not None,
+        hard=hard,
+        machine=machine,
+        rate=rate,
+    )
+
+
+def _rate(value: object, action: Action, problems: list[Problem]) -> Rate | None:
+    if action is not Action.THROTTLE and value is None:
+        return None
+    if action is Action.THROTTLE and isinstance(value, list) and len(value) == 2:
+        limit, per_seconds = value
+        if (
+            type(limit) is int
+            and type(per_seconds) is int
+            and (1 <= limit <= MAX_RATE_LIMIT and 1 <= per_seconds <= MAX_RATE_SECONDS)
+        ):
+            return Rate(limit, per_seconds)
+    problems.append(Problem("rate", "must be there for a throttle, and only there"))
+    return None
