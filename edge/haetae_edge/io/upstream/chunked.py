@@ -6,7 +6,7 @@ headers), and the end is known to the byte, so that what follows it can be refus
 """
 
 import re
-from typing import Final
+from typing import ClassVar, Final
 
 from haetae_edge.io.upstream.errors import BadResponse
 
@@ -24,6 +24,8 @@ class ChunkedBody:
     """
 
     __slots__ = ("_in_trailers", "_owed", "_pending", "done", "surplus")
+
+    ends_at_close: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._pending = b""  # the beginning of a line that has not ended yet

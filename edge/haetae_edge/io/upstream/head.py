@@ -118,21 +118,41 @@ def parse_head(data: bytes, *, max_count: int) -> ResponseHead:
     return ResponseHead(end + 4, status, reason or b"", headers, length, keep_alive)
 
 
-def check_partial_head(data: bytearray, scanned: int) -> int:
-    """Refuse early what can no longer become a head, so that a wrong protocol does not wait for a deadline.
+class PartialHead:
+    """A head that arrives in more than one piece. Every byte is looked at once, however slowly it comes."""
 
-    ``scanned`` is what the last call returned (0 at first): each byte is looked at once however it arrives.
-    Raises BadResponse.
-    """
-    if not scanned and not data.startswith(_VERSION_PREFIX[: len(data)]):
-        raise BadResponse("not an HTTP/1 response")
-    position = data.find(b"\n", scanned)
-    while position >= 0:
-        if position == 0 or data[position - 1] != 0x0D:
-            raise BadResponse("line feed without carriage return")
-        scanned = position + 1
+    __slots__ = ("_data", "_max_bytes", "_scanned")
+
+    def __init__(self, data: bytes, *, max_bytes: int) -> None:
+        """Start with the first piece. Raises BadResponse for what can no longer become a head."""
+        self._data = bytearray(data)
+        self._max_bytes = max_bytes
+        self._scanned = 0
+        self._check()
+
+    def add(self, data: bytes) -> bytes | None:
+        """Add a piece; everything from the start once the head may be complete. Raises BadResponse."""
+        searched = max(0, len(self._data) - 3)
+        self._data += data
+        self._check()
+        if self._data.find(b"\r\n\r\n", searched) < 0 and len(self._data) < self._max_bytes:
+            return None
+        return bytes(self._data)
+
+    def _check(self) -> None:
+        """Refuse early, so that an upstream of another protocol does not wait for a deadline."""
+        data, scanned = self._data, self._scanned
+        if not scanned and not data.startswith(_VERSION_PREFIX[: len(data)]):
+            raise BadResponse("not an HTTP/1 response")
         position = data.find(b"\n", scanned)
-    return scanned
+        while position >= 0:
+            if data[position - 1 : position] != b"\r":
+                raise BadResponse("line feed without carriage return")
+            if data[position - 3 : position] == b"\r\n\r" and position >= 3:
+                break  # what follows is not the head
+            scanned = position + 1
+            position = data.find(b"\n", scanned)
+        self._scanned = scanned
 
 
 def _framing(fields: Headers, status: int, http_11: bool) -> tuple[int, bool]:

@@ -43,7 +43,7 @@ class UpstreamRequest:
     __slots__ = ("body", "head", "method", "upgrade")
 
     def __init__(
-        self, *, method: str, head: bytes, body: "bytes | BodySource | None" = None, upgrade: bool = False
+        self, method: str, head: bytes, body: "bytes | BodySource | None" = None, upgrade: bool = False
     ) -> None:
         lowered = head.lower()
         if (

@@ -106,13 +106,9 @@ class UpstreamResponse:
     def __del__(self) -> None:
         """A response dropped half-read must not keep its connection. May run in any thread."""
         link, stream, loop = self._link, self._stream, self._loop
-        if (
-            link is not None
-            and stream is not None
-            and loop is not None
-            and not stream.ended
-            and not loop.is_closed()
-        ):
+        if link is None or stream is None or loop is None:
+            return
+        if not stream.ended and not loop.is_closed():
             loop.call_soon_threadsafe(link.abandon, stream)
 
 
@@ -132,12 +128,13 @@ class Tunnel:
         """
         return await self._stream.read()
 
-    def write(self, data: bytes) -> None:
-        """Send bytes. Never blocks: follow it with ``drain``. Does nothing once the connection is gone."""
+    async def write(self, data: bytes) -> None:
+        """Send bytes, waiting while the upstream is slow. Raises Truncated when the connection is gone."""
         self._link.tunnel_write(data)
+        await self._link.tunnel_drain()
 
     async def drain(self) -> None:
-        """Wait until the upstream takes more. Returns at once when the connection is gone."""
+        """Wait until there is room to write. Returns at once when the connection is gone."""
         await self._link.tunnel_drain()
 
     def close(self) -> None:
