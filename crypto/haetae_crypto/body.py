@@ -102,7 +102,7 @@ class BodyDecryptor:
     """Opens one encrypted body, fed in any pieces.
 
     Call `feed` with each piece and `finish` at its end; after each of them call `next_event` until it gives
-    `NEED_DATA` or `END`. Events are plaintext (never empty). BodyUndecryptable is final: later calls raise it too.
+    `NEED_DATA` or `END`. Events are plaintext (never empty). BodyUndecryptable is final.
     """
 
     __slots__ = (
@@ -127,7 +127,7 @@ class BodyDecryptor:
         self._failed = False
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the body. Raises BodyUndecryptable when it was finished or refused before."""
+        """Take the next bytes of the body. Raises BodyUndecryptable when finished or refused before."""
         if self._failed or self._finished:
             raise BodyUndecryptable
         self._buffer += piece

@@ -48,6 +48,19 @@ def serialize_parameters(parameters: Parameters) -> str:
     return serialize_inner_list([], parameters)[2:]
 
 
+def serialize_member(member: Item) -> str:
+    """The canonical text of one Dictionary member's value. Raises ValueError."""
+    bare, parameters = member
+    if isinstance(bare, list):
+        return serialize_inner_list(bare, parameters)
+    return http_sf.ser(cast(http_sf.ItemType, (bare, dict(parameters))))
+
+
+def reserialize(value: str, kind: str) -> str:
+    """The canonical text of a field of the given kind: `dictionary`, `list` or `item`. Raises ValueError."""
+    return http_sf.ser(_parse(value, kind))
+
+
 def _parse(value: str, kind: str) -> http_sf.StructuredType:
     if len(value) > MAX_FIELD_CHARS:
         raise ValueError("field too long")
