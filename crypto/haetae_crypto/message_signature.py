@@ -119,5 +119,9 @@ def sign_message(
         text = serialize_inner_list(list(components), parameters)
     except ValueError:
         raise SignatureInvalid("a parameter cannot be written as a Structured Field") from None
-    signature = sign(signature_base(components, text, message))
-    return f"{label}={text}", f"{label}=:{base64.b64encode(signature).decode('ascii')}:"
+    return format_signature(label, text, sign(signature_base(components, text, message)))
+
+
+def format_signature(label: str, parameters_text: str, signature: bytes) -> tuple[str, str]:
+    """The values of `Signature-Input` and `Signature` for one finished signature."""
+    return f"{label}={parameters_text}", f"{label}=:{base64.b64encode(signature).decode('ascii')}:"
