@@ -1,8 +1,9 @@
 """The route table: which one route a request belongs to.
 
-Spring Cloud Gateway's rule: routes by `order`, lowest first, then as written; the first whose predicates all hold. A
-trie over path segments finds the few routes whose path can match, so that the cost does not grow with their number.
-Routes without a `Path` are always looked at. The answer equals that of trying every route in turn.
+Spring Cloud Gateway's rule: routes by `order`, lowest first, then as written; the first whose predicates all
+hold. A trie over path segments finds the few routes whose path can match, so that the cost does not grow with
+their number. Routes without a `Path` are always looked at. The answer equals that of trying every route in
+turn.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from haetae_edge.template import Kind, PathTemplate
 
 
 class _Node:
-    """A place in the trie. `ends`: routes with a pattern that ends here; `rests`: that take everything from here."""
+    """A place in the trie. `ends`: routes with a pattern that ends here; `rests`: that take everything from
+    here."""
 
     __slots__ = ("any", "ends", "literals", "rests")
 

@@ -10,8 +10,8 @@
 | `{name:regex}` | the same, where the whole of it matches the expression |
 | `{*name}` | at the end only: the rest of the path with its leading slash, also nothing |
 
-A pattern compiles to a few operations per segment and never backtracks across segments. What this does not do: decode
-or normalise; the request view did both, so that no segment is empty and no dot segment is left.
+A pattern compiles to a few operations per segment and never backtracks across segments. What this does not
+do: decode or normalise; the request view did both, so that no segment is empty and no dot segment is left.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Kind(IntEnum):
 class Segment:
     """One segment.
 
-    `text` is the literal, `names` the URI variables in order. VARIABLE may have a `pattern` for the whole segment;
-    MIXED always has one, with groups `v0`, `v1`, … for its variables.
+    `text` is the literal, `names` the URI variables in order. VARIABLE may have a `pattern` for the whole
+    segment; MIXED always has one, with groups `v0`, `v1`, … for its variables.
     """
 
     kind: Kind
@@ -273,14 +273,18 @@ def _closing(part: str, at: int) -> int:
 
 def _checked(literal: str, text: str) -> str:
     if _NEVER.search(literal):
-        raise ValueError(f"`{text}` is matched on the decoded path: write the character itself, without `%`, `;` or `\\`")
+        raise ValueError(
+            f"`{text}` is matched on the decoded path: write the character itself, without `%`, `;` or `\\`"
+        )
     return literal
 
 
 def _variable(content: str, text: str) -> tuple[str, str]:
     name, colon, expression = content.partition(":")
     if not _NAME.fullmatch(name):
-        raise ValueError(f"`{text}`: a variable is written `{{name}}` or `{{name:regex}}`, with letters, digits, `_`, `-`")
+        raise ValueError(
+            f"`{text}`: a variable is written `{{name}}` or `{{name:regex}}`, with letters, digits, `_`, `-`"
+        )
     if colon and not expression:
         raise ValueError(f"`{text}`: the expression of `{{{name}:…}}` is missing")
     return name, expression

@@ -1,9 +1,9 @@
 """Trace context: which call this request belongs to (openzipkin b3-propagation; W3C Trace Context level 1).
 
-Read strictly from `b3`, else from the `X-B3-*` fields, else from `traceparent`; whatever is malformed starts a new trace
-and is neither echoed nor logged. The debug flag (`b3: …-d`, `X-B3-Flags: 1`) is not accepted from outside: it would let a
-caller switch on full sampling in every service. The gateway is a span of its own: same trace, new span id, the caller's
-span as parent. Random numbers are arguments.
+Read strictly from `b3`, else from the `X-B3-*` fields, else from `traceparent`; whatever is malformed starts
+a new trace and is neither echoed nor logged. The debug flag (`b3: …-d`, `X-B3-Flags: 1`) is not accepted from
+outside: it would let a caller switch on full sampling in every service. The gateway is a span of its own:
+same trace, new span id, the caller's span as parent. Random numbers are arguments.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ _B3 = re.compile(rb"([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d])(?:-[0-
 _TRACE_ID = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{16}")
 _SPAN_ID = re.compile(rb"[0-9a-f]{16}")
 #: Version 00 has exactly these fields; a later version may go on after a further "-" (level 1 section 3.2.4).
-_TRACEPARENT = re.compile(rb"(?:00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})|"
-                          rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?)")
+_TRACEPARENT = re.compile(
+    rb"(?:00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})|"
+    rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?)"
+)
 
 _STATES: Final = {b"1": True, b"0": False, b"true": True, b"false": False}
 _MASK: Final = (1 << 64) - 1
@@ -49,8 +51,9 @@ TRACE_STATE: Final = b"tracestate"
 class TraceContext(NamedTuple):
     """Where this request stands in its trace; ids in lower-case hexadecimal.
 
-    `trace_id` has 16 or 32 digits as received. `span_id` is the gateway's own span, `parent_id` the caller's, None at
-    the start of a trace. `w3c` is true when it was read from `traceparent`, so that `tracestate` belongs to it.
+    `trace_id` has 16 or 32 digits as received. `span_id` is the gateway's own span, `parent_id` the caller's,
+    None at the start of a trace. `w3c` is true when it was read from `traceparent`, so that `tracestate`
+    belongs to it.
     """
 
     trace_id: str
@@ -72,8 +75,9 @@ def read_trace(
 ) -> TraceContext:
     """The context for a request with these header fields (lower-case name to values).
 
-    `high`, `low`, `span` are random 64-bit numbers. Where the caller leaves the sampling decision open, a trace is
-    sampled when the low 64 bits of its id are below `threshold`, so that every gateway decides alike.
+    `high`, `low`, `span` are random 64-bit numbers. Where the caller leaves the sampling decision open, a
+    trace is sampled when the low 64 bits of its id are below `threshold`, so that every gateway decides
+    alike.
     """
     parent: _Parent | bool | None
     if b"b3" in index:

@@ -1,0 +1,1 @@
+"""Reading a gateway's configuration: strict YAML, placeholders, typed values, routes."""

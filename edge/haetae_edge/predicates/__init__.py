@@ -1,0 +1,1 @@
+"""One predicate per file; `registry.py` lists them by the names route files use."""
