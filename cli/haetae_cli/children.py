@@ -47,9 +47,7 @@ class Children:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def start(
-        self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None
-    ) -> Child:
+    async def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Child:
         """Run ``command`` (its first word an absolute path), output to ``NAME.log``.
 
         Raises:
@@ -73,9 +71,7 @@ class Children:
         self._children.append(child)
         return child
 
-    async def ready(
-        self, child: Child, probe: Callable[[], Awaitable[bool]], *, within: float = READY_SECONDS
-    ) -> None:
+    async def ready(self, child: Child, probe: Callable[[], Awaitable[bool]], *, within: float = READY_SECONDS) -> None:
         """Wait until ``probe`` says yes.
 
         Raises:
@@ -95,9 +91,7 @@ class Children:
         Raises:
             CannotStart: always, saying which one and its last log lines.
         """
-        done, _ = await asyncio.wait(
-            [child.ended for child in self._children], return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait([child.ended for child in self._children], return_when=asyncio.FIRST_COMPLETED)
         raise CannotStart(next(_died(child) for child in self._children if child.ended in done))
 
     async def stop(self) -> None:

@@ -31,6 +31,12 @@ class StoreUnusable(CliError):
     code = "store-unusable"
 
 
+class KeysUnusable(CliError):
+    """Key files are missing, damaged or open to others, or a rotation is not due."""
+
+    code = "keys-unusable"
+
+
 class NotRunning(CliError):
     """The command needs a running stack and there is none."""
 

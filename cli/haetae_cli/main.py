@@ -15,6 +15,7 @@ from haetae_cli.errors import CliError
 
 COMMANDS = {
     "edge": "run one gateway",
+    "keys": "make, list, rotate and publish gateway keys",
     "passport": "take a Passport apart",
 }
 
@@ -42,9 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="haetae", description="The guardian at the gate: a security gateway."
-    )
+    parser = argparse.ArgumentParser(prog="haetae", description="The guardian at the gate: a security gateway.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():

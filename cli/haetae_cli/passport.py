@@ -46,9 +46,7 @@ def run(args: argparse.Namespace) -> int:
     policy = keys = None
     if args.jwks is not None:
         if not args.issuer or not args.audience:
-            raise InputInvalid(
-                "--jwks needs --issuer and --audience: say whose Passport for whom is expected"
-            )
+            raise InputInvalid("--jwks needs --issuer and --audience: say whose Passport for whom is expected")
         policy = PassportPolicy(issuer=args.issuer, audience=args.audience)
         kid = _unverified_kid(inspect_passport(token, now=now))
         keys = asyncio.run(_keys(args.jwks, kid))

