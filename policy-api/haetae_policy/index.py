@@ -1,14 +1,14 @@
 """Subject -> slots. A policy is filed under its most selective condition; its other conditions are residual.
 
 Order of selectivity: session, device, user, account, client, network, nothing ("everyone", filed by route).
-Policies filed under the same key form a chain through `Columns.next`; the store keeps chains short.
+Policies filed under the same key form a chain through `Row.next`; the store keeps chains short.
 """
 
 from typing import Final, cast
 
-from haetae_policy.columns import NONE, Columns
 from haetae_policy.model import KINDS, Subject
 from haetae_policy.prefixes import PrefixIndex
+from haetae_policy.slots import NONE, Slots
 
 V4: Final = 5
 V6: Final = 6
@@ -20,11 +20,11 @@ _MASK: Final = _SHARDS - 1
 class SubjectIndex:
     """The look-up structures; `keyed` and friends are read by the table's hot path."""
 
-    __slots__ = ("_columns", "_sizes", "everyone", "keyed", "shards", "v4", "v6")
+    __slots__ = ("_shards", "_sizes", "_slots", "everyone", "keyed", "v4", "v6")
 
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
-        self.shards: tuple[list[dict[str, int]], ...] = tuple([{} for _ in range(_SHARDS)] for _ in KINDS)
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._shards: tuple[list[dict[str, int]], ...] = tuple([{} for _ in range(_SHARDS)] for _ in KINDS)
         self._sizes = [0] * len(KINDS)
         self.keyed: tuple[tuple[int, list[dict[str, int]]], ...] = ()
         self.v4 = PrefixIndex(bits=32, block=16)
@@ -32,44 +32,37 @@ class SubjectIndex:
         self.everyone: dict[str | None, dict[int, int]] = {}
 
     def file(self, slot: int, index: int, key: str | int) -> None:
-        """Put `slot` at the front of the chain of `key` in one of the structures V4, V6 or a kind's."""
-        columns = self._columns
-        columns.index[slot] = index
-        columns.key[slot] = key
-        columns.next[slot] = self._head(index, key)
+        """Put a written `slot` at the front of the chain of `key` in V4, V6 or a kind's structure."""
+        self._slots.keys[slot] = key
+        self._slots.set_next(slot, self._head(index, key))
         self._set_head(index, key, slot)
 
     def file_everyone(self, slot: int, route: str | None, api: int) -> None:
-        """Put `slot` at the front of the chain of everyone's policies with this API condition."""
-        columns = self._columns
+        """Put a written `slot` at the front of the chain of everyone's policies with this API condition."""
         chains = self.everyone.setdefault(route, {})
-        columns.index[slot] = EVERYONE
-        columns.key[slot] = route
-        columns.next[slot] = chains.get(api, NONE)
+        self._slots.keys[slot] = route
+        self._slots.set_next(slot, chains.get(api, NONE))
         chains[api] = slot
 
     def withdraw(self, slot: int) -> None:
         """Take `slot` out of its chain."""
-        columns = self._columns
-        index, key, after = columns.index[slot], columns.key[slot], columns.next[slot]
-        if index == EVERYONE:
-            self._withdraw_everyone(slot)
+        row, key = self._slots.read(slot), self._slots.keys[slot]
+        if row.kind == EVERYONE:
+            self._withdraw_everyone(slot, cast("str | None", key), row.api, row.next)
             return
-        head = self._head(index, cast("str | int", key))
+        head = self._head(row.kind, cast("str | int", key))
         if head != slot:
             self._unlink(head, slot)
-        elif after != NONE:
-            self._set_head(index, cast("str | int", key), after)
+        elif row.next != NONE:
+            self._set_head(row.kind, cast("str | int", key), row.next)
         elif isinstance(key, int):
-            (self.v4 if index == V4 else self.v6).remove(key)
+            (self.v4 if row.kind == V4 else self.v6).remove(key)
         else:
-            del self.shards[index][hash(key) & _MASK][cast("str", key)]
-            self._resize(index, -1)
+            del self._shards[row.kind][hash(key) & _MASK][cast("str", key)]
+            self._resize(row.kind, -1)
 
-    def _withdraw_everyone(self, slot: int) -> None:
-        columns = self._columns
-        route = cast("str | None", columns.key[slot])
-        chains, api, after = self.everyone[route], columns.api[slot], columns.next[slot]
+    def _withdraw_everyone(self, slot: int, route: str | None, api: int, after: int) -> None:
+        chains = self.everyone[route]
         if chains[api] != slot:
             self._unlink(chains[api], slot)
         elif after != NONE:
@@ -80,21 +73,21 @@ class SubjectIndex:
                 del self.everyone[route]
 
     def _unlink(self, head: int, slot: int) -> None:
-        after = self._columns.next
-        while after[head] != slot:
-            head = after[head]
-        after[head] = after[slot]
+        slots = self._slots
+        while (after := slots.next(head)) != slot:
+            head = after
+        slots.set_next(head, slots.next(slot))
 
     def _head(self, index: int, key: str | int) -> int:
         if isinstance(key, int):
             return (self.v4 if index == V4 else self.v6).head(key)
-        return self.shards[index][hash(key) & _MASK].get(key, NONE)
+        return self._shards[index][hash(key) & _MASK].get(key, NONE)
 
     def _set_head(self, index: int, key: str | int, slot: int) -> None:
         if isinstance(key, int):
             (self.v4 if index == V4 else self.v6).put(key, slot)
             return
-        shard = self.shards[index][hash(key) & _MASK]
+        shard = self._shards[index][hash(key) & _MASK]
         if key not in shard:
             self._resize(index, 1)
         shard[key] = slot
@@ -105,7 +98,7 @@ class SubjectIndex:
         self._sizes[index] = before + step
         if before and before + step:
             return
-        self.keyed = tuple((kind, self.shards[kind]) for kind, size in enumerate(self._sizes) if size)
+        self.keyed = tuple((kind, self._shards[kind]) for kind, size in enumerate(self._sizes) if size)
 
 
 def residual_of(subject: Subject, primary: int) -> tuple[int | str, ...]:

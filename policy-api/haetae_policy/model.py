@@ -171,9 +171,7 @@ class Policy:
     def extended(self, *, expires_ms: int, now_ms: int) -> "Policy":
         """Return the next version with another expiry. The rules must be checked again."""
         now_s_ms = now_ms - now_ms % 1000
-        return replace(
-            self, expires_ms=expires_ms, changed_ms=max(self.changed_ms, now_s_ms), version=self.version + 1
-        )
+        return replace(self, expires_ms=expires_ms, changed_ms=max(self.changed_ms, now_s_ms), version=self.version + 1)
 
 
 def format_time(moment_ms: int) -> str:

@@ -28,9 +28,7 @@ MAX_EVIDENCE_DEPTH: Final = 6
 MAX_EVIDENCE_NODES: Final = 500
 MAX_RATE_LIMIT: Final = 1_000_000
 MAX_RATE_SECONDS: Final = 86_400
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY"}
-)
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY"})
 _FIELDS: Final = frozenset(
     {
         *("id", "subject", "api", "action", "mode", "hard", "rate", "reason", "why", "evidence", "source"),
@@ -111,12 +109,7 @@ def _policy(document: object, problems: list[Problem]) -> Policy | None:
     evidence = _evidence(reader)
     if hard and action is not Action.BLOCK:
         reader.fail("hard", "only a block can be hard")
-    if (
-        created is not None
-        and changed is not None
-        and expires is not None
-        and not created <= changed < expires
-    ):
+    if created is not None and changed is not None and expires is not None and not created <= changed < expires:
         reader.fail("expires", "must be later than created and changed")
     if source is not None and approved_by is not None and approved_by == source.name:
         reader.fail("approved_by", "must be another person than the source")

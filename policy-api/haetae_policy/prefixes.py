@@ -18,9 +18,7 @@ _MASK: Final = _SHARDS - 1
 _MAX_SETS: Final = 1024
 # Text hashing is seeded per process (PYTHONHASHSEED); two of them give 128 bits without asking for
 # randomness here.
-_SALT: Final = (hash("haetae.prefixes.high") & (1 << 64) - 1) << 64 | hash("haetae.prefixes.low") & (
-    1 << 64
-) - 1
+_SALT: Final = (hash("haetae.prefixes.high") & (1 << 64) - 1) << 64 | hash("haetae.prefixes.low") & (1 << 64) - 1
 
 
 class PrefixIndex:
@@ -51,25 +49,19 @@ class PrefixIndex:
         self._sets: dict[tuple[int, ...], tuple[int, ...]] = {}
         self.size = 0
 
-    def heads(self, address: int) -> list[int] | None:
-        """Return the chain heads of every network that holds `address` (a marked address), or None."""
-        found: list[int] | None = None
+    def find(self, address: int, heads: list[int]) -> None:
+        """Append to `heads` the chain heads of every network that holds `address` (a marked address)."""
         shards, salt = self._shards, self._salt
         for shift in self._blocks.get(address >> self._block_shift, ()):
             key = address >> shift ^ salt
             head = shards[key & _MASK].get(key)
             if head is not None:
-                if found is None:
-                    found = []
-                found.append(head)
+                heads.append(head)
         for shift in self._short:
             key = address >> shift ^ salt
             head = shards[key & _MASK].get(key)
             if head is not None:
-                if found is None:
-                    found = []
-                found.append(head)
-        return found
+                heads.append(head)
 
     def head(self, network: int) -> int:
         """Return the chain head of exactly this marked prefix, or -1."""
@@ -106,9 +98,7 @@ class PrefixIndex:
         if count and (step < 0 or count > 1):
             return
         shifts = self._blocks.get(block, ()) if block else self._short
-        changed = (
-            tuple(sorted({*shifts, shift})) if count else tuple(held for held in shifts if held != shift)
-        )
+        changed = tuple(sorted({*shifts, shift})) if count else tuple(held for held in shifts if held != shift)
         if len(self._sets) >= _MAX_SETS:
             self._sets.clear()  # only sharing is lost
         changed = self._sets.setdefault(changed, changed)

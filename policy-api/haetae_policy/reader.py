@@ -27,9 +27,7 @@ class Reader:
             return
         for key in document:
             if key not in allowed:
-                shown = (
-                    key if isinstance(key, str) and len(key) <= 64 and key.isprintable() else "(unprintable)"
-                )
+                shown = key if isinstance(key, str) and len(key) <= 64 and key.isprintable() else "(unprintable)"
                 self.fail(shown, "unknown field")
         self._fields = document
 
@@ -38,7 +36,7 @@ class Reader:
         parts = [part for part in (self._name, key) if part]
         self._problems.append(Problem(".".join(parts) or "policy", message))
 
-    def raw(self, key: str) -> Any:  # noqa: ANN401 - a JSON value
+    def raw(self, key: str) -> Any:
         """Return the value as it is; None for absence and for null."""
         return self._fields.get(key)
 

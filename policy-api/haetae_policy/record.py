@@ -7,15 +7,17 @@ bytes.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
 import orjson
 
-from haetae_policy.errors import FeedCorrupt, PolicyInvalid, Problem, RecordUnreadable
+from haetae_policy.errors import AddressInvalid, FeedCorrupt, PolicyInvalid, Problem, RecordUnreadable
 from haetae_policy.identifiers import format_policy_id, parse_policy_id
-from haetae_policy.model import RANK, Action, Api, Mode, Policy, Rate, SourceKind, Subject
-from haetae_policy.parse import MAX_RATE_LIMIT, MAX_RATE_SECONDS, parse_api, parse_subject
+from haetae_policy.model import KINDS, RANK, Action, Api, Mode, Policy, Rate, SourceKind, Subject
+from haetae_policy.network import parse_network
+from haetae_policy.parse import MAX_IDENTIFIER, MAX_RATE_LIMIT, MAX_RATE_SECONDS, parse_api
 
 MAX_RECORD_BYTES: Final = 4096
 DIGEST_BYTES: Final = 6
@@ -25,6 +27,9 @@ _CONTENT: Final = frozenset({"act", "sub", "api", "mode", "hard", "rate", "why",
 _KNOWN: Final = _ENVELOPE | _CONTENT
 _ACTIONS: Final = {action.value: action for action in RANK}
 _NO_API: Final = Api()
+_NOBODY: Final = Subject()
+_SUBJECT: Final = frozenset({*KINDS, "ip", "untrusted"})
+_API: Final = frozenset({"gateway", "route", "method", "path"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +128,7 @@ def decode_record(encoded: bytes) -> Record:
 
 def _envelope(document: dict[str, Any]) -> tuple[int, int, int]:
     text, ver, exp_ms = document.get("pid"), document.get("ver"), document.get("exp")
-    if (
-        type(ver) is not int
-        or not 1 <= ver <= 1 << 31
-        or type(exp_ms) is not int
-        or not 0 <= exp_ms < 1 << 48
-    ):
+    if type(ver) is not int or not 1 <= ver <= 1 << 31 or type(exp_ms) is not int or not 0 <= exp_ms < 1 << 48:
         raise FeedCorrupt("a policy record has no version or expiry")
     try:
         return parse_policy_id(text if isinstance(text, str) else ""), ver, exp_ms
@@ -150,38 +150,69 @@ def _content(document: dict[str, Any], pid: int, ver: int, exp_ms: int) -> Recor
         or type(why) is not str
         or len(why) > 64
     ):
-        raise PolicyInvalid((Problem("record", "of a kind this version does not know"),))
-    problems: list[Problem] = []
-    subject = parse_subject(get("sub"), problems)
-    api = _NO_API if "api" not in document else parse_api(document["api"], problems)
-    rate = _rate(get("rate"), action, problems)
-    if problems:
-        raise PolicyInvalid(tuple(problems))
+        raise _unknown("record")
+    api, rate = get("api"), get("rate")
     return Record(
         pid=pid,
         ver=ver,
         exp_ms=exp_ms,
         action=action,
-        subject=subject,
-        api=api,
+        subject=_NOBODY if "sub" not in document else _subject(document["sub"]),
+        api=_NO_API if api is None else _api(api),
         why=why,
         shadow=mode is not None,
         hard=hard,
         machine=machine,
-        rate=rate,
+        rate=None if rate is None and action is not Action.THROTTLE else _rate(rate, action),
     )
 
 
-def _rate(value: object, action: Action, problems: list[Problem]) -> Rate | None:
-    if action is not Action.THROTTLE and value is None:
-        return None
+def _subject(document: object) -> Subject:
+    """Records come by the million, so this checks types and sizes only; the language was checked when
+    written.
+    """
+    if not isinstance(document, dict) or not _SUBJECT.issuperset(document):
+        raise _unknown("subject")
+    fields = document.copy()
+    untrusted, ip = fields.pop("untrusted", False), fields.pop("ip", None)
+    if type(untrusted) is not bool or (ip is not None and type(ip) is not str):
+        raise _unknown("subject")
+    for value in fields.values():
+        if type(value) is not str or not 0 < len(value) <= MAX_IDENTIFIER:
+            raise _unknown("subject")
+    try:
+        network = None if ip is None else parse_network(ip)
+    except AddressInvalid as error:
+        raise _unknown("subject.ip") from error
+    return Subject(**fields, ip=network, untrusted=untrusted)
+
+
+def _api(document: object) -> Api:
+    if not isinstance(document, dict) or not _API.issuperset(document):
+        raise _unknown("api")
+    values = tuple(document.get(name) for name in ("gateway", "route", "method", "path"))
+    if not all(value is None or type(value) is str for value in values):
+        raise _unknown("api")
+    return _checked_api(*values)
+
+
+@lru_cache(maxsize=4096)
+def _checked_api(gateway: str | None, route: str | None, method: str | None, path: str | None) -> Api:
+    problems: list[Problem] = []
+    api = parse_api({"gateway": gateway, "route": route, "method": method, "path": path}, problems)
+    if problems:
+        raise PolicyInvalid(tuple(problems))
+    return api
+
+
+def _rate(value: object, action: Action) -> Rate:
     if action is Action.THROTTLE and isinstance(value, list) and len(value) == 2:
         limit, per_seconds = value
-        if (
-            type(limit) is int
-            and type(per_seconds) is int
-            and (1 <= limit <= MAX_RATE_LIMIT and 1 <= per_seconds <= MAX_RATE_SECONDS)
-        ):
-            return Rate(limit, per_seconds)
-    problems.append(Problem("rate", "must be there for a throttle, and only there"))
-    return None
+        if type(limit) is int and 1 <= limit <= MAX_RATE_LIMIT and type(per_seconds) is int:
+            if 1 <= per_seconds <= MAX_RATE_SECONDS:
+                return Rate(limit, per_seconds)
+    raise _unknown("rate")
+
+
+def _unknown(field: str) -> PolicyInvalid:
+    return PolicyInvalid((Problem(field, "of a kind this version does not know"),))

@@ -6,12 +6,12 @@
 from typing import Final, cast
 
 from haetae_policy.changes import Put
-from haetae_policy.columns import HARD, MACHINE, RANK_BITS, RESIDUAL, SHADOW, UNTRUSTED, Columns
 from haetae_policy.conditions import ApiCondition
 from haetae_policy.index import EVERYONE, V4, V6, SubjectIndex, residual_of
 from haetae_policy.interning import Interner
 from haetae_policy.model import KINDS, RANK, Action, Api, Rate, Subject
 from haetae_policy.record import Record
+from haetae_policy.slots import HARD, MACHINE, NONE, RANK_BITS, RESIDUAL, SHADOW, UNTRUSTED, Row, Slots
 
 SHARDS: Final = 64
 _MASK: Final = SHARDS - 1
@@ -23,50 +23,52 @@ PackedNetwork = int
 
 
 class Rows:
-    """Columns, indexes and shared values of the policies held."""
+    """Slots, indexes and shared values of the policies held."""
 
     __slots__ = (
-        "_slots",
+        "_by_pid",
         "apis",
-        "columns",
         "conditions",
         "exceptions",
         "index",
         "rates",
         "residuals",
         "size",
+        "slots",
         "whys",
     )
 
     def __init__(self) -> None:
-        self.columns = Columns()
-        self.index = SubjectIndex(self.columns)
+        self.slots = Slots()
+        self.index = SubjectIndex(self.slots)
         self.apis: Interner[Api] = Interner(Api())
         self.conditions: list[ApiCondition] = [ApiCondition(Api())]
         self.whys: Interner[str] = Interner("")
         self.rates: dict[int, Rate] = {}
         self.residuals: dict[int, tuple[int | str, ...]] = {}
         self.exceptions: dict[tuple[int, PackedNetwork], int] = {}
-        self._slots: list[dict[int, int]] = [{} for _ in range(SHARDS)]
+        self._by_pid: list[dict[int, int]] = [{} for _ in range(SHARDS)]
         self.size = 0
 
     def slot(self, pid: int) -> int | None:
         """Return the slot of a policy, or None."""
-        return self._slots[pid & _MASK].get(pid)
+        return self._by_pid[pid & _MASK].get(pid)
 
     def insert(self, change: Put, *, mark: int) -> None:
         """Add a policy that is not held; raises PathPatternInvalid for one that skipped the parser."""
-        record, columns = change.record, self.columns
-        pid, subject = record.pid, record.subject
-        api = self._acquire_api(record.api)
+        record, subject, pid = change.record, change.record.subject, change.record.pid
+        api, why = self._acquire_api(record.api), self.whys.acquire(record.why)
         primary = _primary(subject)
         residual = residual_of(subject, primary)
-        slot = columns.allocate()
-        columns.pid_high[slot], columns.pid_low[slot] = pid >> 64, pid & _LOW
-        columns.exp[slot], columns.seq[slot], columns.ver[slot] = record.exp_ms, change.seq, record.ver
-        columns.digest[slot], columns.mark[slot] = change.digest, mark
-        columns.api[slot], columns.why[slot] = api, self.whys.acquire(record.why)
-        columns.flags[slot] = _flags(record) | (RESIDUAL if residual else 0)
+        flags = _flags(record) | (RESIDUAL if residual else 0)
+        slot = self.slots.allocate()
+        self.slots.write(
+            slot,
+            Row(
+                *(record.exp_ms, api, NONE, flags, primary, why, change.seq),
+                *(pid >> 64, pid & _LOW, change.digest, record.ver, mark),
+            ),
+        )
         if residual:
             self.residuals[slot] = residual
         if record.rate is not None:
@@ -74,26 +76,25 @@ class Rows:
         if primary < V4:
             self.index.file(slot, primary, getattr(subject, KINDS[primary]))
         elif subject.ip is not None:
-            self.index.file(slot, V4 if subject.ip.version == 4 else V6, subject.ip.key)
+            self.index.file(slot, primary, subject.ip.key)
         else:
             self.index.file_everyone(slot, record.api.route, api)
-        self._slots[pid & _MASK][pid] = slot
+        self._by_pid[pid & _MASK][pid] = slot
         self.size += 1
         self._count_exception(slot, 1)
 
     def remove(self, slot: int) -> None:
         """Take a held policy out."""
-        columns = self.columns
-        pid = columns.pid(slot)
+        row = self.slots.read(slot)
         self._count_exception(slot, -1)
         self.index.withdraw(slot)
-        self.apis.release(columns.api[slot])
-        self.whys.release(columns.why[slot])
+        self.apis.release(row.api)
+        self.whys.release(row.why)
         self.rates.pop(slot, None)
         self.residuals.pop(slot, None)
-        del self._slots[pid & _MASK][pid]
+        del self._by_pid[row.pid & _MASK][row.pid]
         self.size -= 1
-        columns.release(slot)
+        self.slots.release(slot)
 
     def _acquire_api(self, api: Api) -> int:
         number = self.apis.find(api)
@@ -111,21 +112,20 @@ class Rows:
         """Count `allow` policies that only apply to some identity, by what of them is known before identity
         is.
         """
-        columns = self.columns
-        flags = columns.flags[slot]
-        if flags & (RANK_BITS | SHADOW) != _ALLOW:
+        row = self.slots.read(slot)
+        if row.flags & (RANK_BITS | SHADOW) != _ALLOW:
             return
-        if columns.index[slot] in (V4, V6, EVERYONE) and not flags & UNTRUSTED:
+        if row.kind in (V4, V6, EVERYONE) and not row.flags & UNTRUSTED:
             return
-        group = (columns.api[slot], self._network(slot))
+        group = (row.api, self._network(slot, row.kind))
         count = self.exceptions.get(group, 0) + step
         if count:
             self.exceptions[group] = count
         else:
             del self.exceptions[group]
 
-    def _network(self, slot: int) -> PackedNetwork:
-        index, key = self.columns.index[slot], self.columns.key[slot]
+    def _network(self, slot: int, index: int) -> PackedNetwork:
+        key = self.slots.keys[slot]
         if isinstance(key, int):
             return key << 8 | (33 if index == V4 else 129) - key.bit_length()
         residual = self.residuals.get(slot, ())

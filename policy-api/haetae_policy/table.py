@@ -15,19 +15,32 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from haetae_policy.changes import Change, Delete
-from haetae_policy.columns import HARD, MACHINE, NONE, RANK_BITS, RESIDUAL, SHADOW, UNTRUSTED
 from haetae_policy.facts import ApiFacts, Facts, Verdict
 from haetae_policy.index import V4
 from haetae_policy.model import ACTIONS, RANK, Action
 from haetae_policy.network import Network
 from haetae_policy.rows import PackedNetwork, Rows
+from haetae_policy.slots import (
+    HARD,
+    MACHINE,
+    NONE,
+    RANK_BITS,
+    RESIDUAL,
+    SCAN,
+    SHADOW,
+    SHIFT,
+    UNTRUSTED,
+    Row,
+)
 
-_ALLOW: Final = RANK[Action.ALLOW]
-_THROTTLE: Final = RANK[Action.THROTTLE]
+_OBSERVE: Final = Action.OBSERVE
+_ALLOW: Final = Action.ALLOW
+_THROTTLE: Final = Action.THROTTLE
 _IDENTITY: Final = 3  # session, device, user: verified identities, as opposed to account and client
 _CLIENT: Final = 4
 _FIRST_V6: Final = 1 << 128
 _MAX_EXCEPTION_GROUPS: Final = 64
+_MAX_VERDICTS: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,7 @@ class PolicyTable:
         self._exempt = tuple(machine_exempt)
         self._cursor = 0
         self._mark = 0
+        self._verdicts: dict[int, Verdict] = {}
 
     def __len__(self) -> int:
         """Policies held, expired ones not yet swept included."""
@@ -59,8 +73,8 @@ class PolicyTable:
         slot = self._rows.slot(pid)
         if slot is None:
             return None
-        columns = self._rows.columns
-        return Held(ver=columns.ver[slot], exp_ms=columns.exp[slot], digest=columns.digest[slot])
+        row = self._rows.slots.read(slot)
+        return Held(ver=row.ver, exp_ms=row.exp, digest=row.digest)
 
     def apply(self, change: Change) -> bool:
         """Apply one change; return False for an older or equal version, which changes nothing.
@@ -70,16 +84,16 @@ class PolicyTable:
         rows = self._rows
         if isinstance(change, Delete):
             slot = rows.slot(change.pid)
-            if slot is None or rows.columns.ver[slot] > change.ver:
+            if slot is None or rows.slots.read(slot).ver > change.ver:
                 return False
-            rows.remove(slot)
+            self._remove(slot)
             return True
         slot = rows.slot(change.record.pid)
         if slot is not None:
-            if rows.columns.ver[slot] >= change.record.ver:
-                rows.columns.mark[slot] = self._mark
+            if rows.slots.read(slot).ver >= change.record.ver:
+                rows.slots.set_mark(slot, self._mark)
                 return False
-            rows.remove(slot)
+            self._remove(slot)
         rows.insert(change, mark=self._mark)
         return True
 
@@ -91,22 +105,23 @@ class PolicyTable:
         `now_ms` is Unix milliseconds. Policies that match without being enforced are appended to `observed`.
         """
         index = self._rows.index
-        skip = UNTRUSTED if facts.trusted else 0
-        hits: list[int] = []
+        heads: list[int] = []
         for kind, shards in index.keyed:
             value = facts[kind]
             if value is not None:
                 head = shards[hash(value) & 63].get(value)  # type: ignore[arg-type]
                 if head is not None:
-                    self._scan(head, facts, api, now_ms, skip, hits)
+                    heads.append(head)
         ip = facts.ip
         if ip is not None:
             networks = index.v4 if ip < _FIRST_V6 else index.v6
-            if networks.size and (heads := networks.heads(ip)):
-                for head in heads:
-                    self._scan(head, facts, api, now_ms, skip, hits)
+            if networks.size:
+                networks.find(ip, heads)
         if index.everyone:
-            self._scan_everyone(facts, api, now_ms, skip, hits)
+            self._find_everyone(api, heads)
+        if not heads:
+            return None
+        hits = self._matching(heads, facts, api, now_ms, UNTRUSTED if facts.trusted else 0)
         return self._decide(hits, facts, observed) if hits else None
 
     def check_early(
@@ -119,14 +134,16 @@ class PolicyTable:
         only with a verdict.
         """
         index = self._rows.index
-        facts = Facts(ip=ip)
-        hits: list[int] = []
+        heads: list[int] = []
         networks = index.v4 if ip < _FIRST_V6 else index.v6
-        if networks.size and (heads := networks.heads(ip)):
-            for head in heads:
-                self._scan(head, facts, api, now_ms, UNTRUSTED, hits)
+        if networks.size:
+            networks.find(ip, heads)
         if index.everyone:
-            self._scan_everyone(facts, api, now_ms, UNTRUSTED, hits)
+            self._find_everyone(api, heads)
+        if not heads:
+            return None
+        facts = Facts(ip=ip)
+        hits = self._matching(heads, facts, api, now_ms, UNTRUSTED)
         if not hits:
             return None
         noted: list[Verdict] = []
@@ -139,11 +156,11 @@ class PolicyTable:
 
     def sweep(self, *, before_ms: int, limit: int = 2000) -> int:
         """Free what expired before `before_ms`, looking at `limit` slots at most; return how many."""
-        columns, freed = self._rows.columns, 0
-        for _ in range(min(limit, len(columns))):
-            self._cursor = self._cursor + 1 if self._cursor + 1 < len(columns) else 0
-            if 0 < columns.exp[self._cursor] < before_ms:
-                self._rows.remove(self._cursor)
+        slots, freed = self._rows.slots, 0
+        for _ in range(min(limit, len(slots))):
+            self._cursor = self._cursor + 1 if self._cursor + 1 < len(slots) else 0
+            if 0 < slots.expiry(self._cursor) < before_ms:
+                self._remove(self._cursor)
                 freed += 1
         return freed
 
@@ -155,35 +172,45 @@ class PolicyTable:
         """Remove what was not applied since `start_marking`, `step` slots at a time; yields the removed
         policies.
         """
-        columns = self._rows.columns
-        for start in range(0, len(columns), step):
+        slots = self._rows.slots
+        for start in range(0, len(slots), step):
             gone = []
-            for slot in range(start, min(start + step, len(columns))):
-                if columns.exp[slot] and columns.mark[slot] != self._mark:
-                    gone.append(columns.pid(slot))
-                    self._rows.remove(slot)
+            for slot in range(start, min(start + step, len(slots))):
+                row = slots.read(slot)
+                if row.exp and row.mark != self._mark:
+                    gone.append(row.pid)
+                    self._remove(slot)
             yield gone
 
-    def _scan(self, head: int, facts: Facts, api: ApiFacts, now_ms: int, skip: int, hits: list[int]) -> None:
-        rows, columns, slot = self._rows, self._rows.columns, head
-        while slot != NONE:
-            if columns.exp[slot] > now_ms:
-                flags, number = columns.flags[slot], columns.api[slot]
+    def _remove(self, slot: int) -> None:
+        self._verdicts.pop(slot, None)
+        self._rows.remove(slot)
+
+    def _matching(self, heads: list[int], facts: Facts, api: ApiFacts, now_ms: int, skip: int) -> list[int]:
+        """Walk the chains; return the slots whose every condition holds. `skip`: flags of slots to pass by."""
+        rows = self._rows
+        memory = rows.slots.rows
+        hits: list[int] = []
+        for slot in heads:
+            while slot != NONE:
+                expiry, number, after, flags, _ = SCAN.unpack_from(memory, slot << SHIFT)
                 if (
-                    not flags & skip
+                    expiry > now_ms
+                    and not flags & skip
                     and (not number or rows.conditions[number].matches(api))
                     and (not flags & RESIDUAL or self._residual_holds(slot, facts))
                 ):
                     hits.append(slot)
-            slot = columns.next[slot]
+                slot = after  # noqa: PLW2901 - walking the chain
+        return hits
 
-    def _scan_everyone(self, facts: Facts, api: ApiFacts, now_ms: int, skip: int, hits: list[int]) -> None:
+    def _find_everyone(self, api: ApiFacts, heads: list[int]) -> None:
         rows = self._rows
         everyone = rows.index.everyone
         for route in (None, api.route):
             for number, head in everyone.get(route, {}).items():
                 if rows.conditions[number].matches(api):
-                    self._scan(head, facts, api, now_ms, skip, hits)
+                    heads.append(head)
 
     def _residual_holds(self, slot: int, facts: Facts) -> bool:
         conditions = iter(self._rows.residuals[slot])
@@ -199,34 +226,27 @@ class PolicyTable:
         return True
 
     def _decide(self, hits: list[int], facts: Facts, observed: list[Verdict] | None) -> Verdict | None:
-        columns = self._rows.columns
-        enforced: list[int] = []
+        best: Verdict | None = None
+        best_hard: Verdict | None = None
         excepted = False
         for slot in hits:
-            flags = columns.flags[slot]
-            rank = flags & RANK_BITS
-            if flags & MACHINE and self._exempt and rank != _ALLOW and self._is_exempt(slot, facts.ip):
+            verdict = self._verdicts.get(slot) or self._make_verdict(slot, facts)
+            action = verdict.action
+            if verdict.machine and self._exempt and action is not _ALLOW and self._is_exempt(slot, facts.ip):
                 continue
-            if flags & SHADOW or rank <= _ALLOW:
-                excepted = excepted or (rank == _ALLOW and not flags & SHADOW)
+            if verdict.shadow or action is _ALLOW or action is _OBSERVE:
+                excepted = excepted or (action is _ALLOW and not verdict.shadow)
                 if observed is not None:
-                    observed.append(self._verdict(slot, facts))
-            else:
-                enforced.append(slot)
-        if excepted:
-            enforced = [slot for slot in enforced if columns.flags[slot] & HARD]
-        if not enforced:
-            return None
-        return self._verdict(
-            enforced[0] if len(enforced) == 1 else min(enforced, key=self._precedence), facts
-        )
-
-    def _precedence(self, slot: int) -> tuple[int, int, int]:
-        columns = self._rows.columns
-        return (-(columns.flags[slot] & RANK_BITS), -columns.exp[slot], columns.pid(slot))
+                    observed.append(verdict)
+                continue
+            if best is None or _precedence(verdict) < _precedence(best):
+                best = verdict
+            if verdict.hard and (best_hard is None or _precedence(verdict) < _precedence(best_hard)):
+                best_hard = verdict
+        return best_hard if excepted else best
 
     def _is_exempt(self, slot: int, ip: int | None) -> bool:
-        if ip is None or self._rows.columns.index[slot] < _IDENTITY:
+        if ip is None or self._rows.slots.read(slot).kind < _IDENTITY:
             return False
         return any(ip in network for network in self._exempt)
 
@@ -239,28 +259,38 @@ class PolicyTable:
             for number, network in rows.exceptions
         )
 
-    def _verdict(self, slot: int, facts: Facts) -> Verdict:
-        columns = self._rows.columns
-        flags, pid = columns.flags[slot], columns.pid(slot)
-        rank = flags & RANK_BITS
-        return Verdict(
-            pid,
-            ACTIONS[rank],
-            columns.exp[slot],
-            columns.seq[slot],
-            columns.ver[slot],
-            self._rows.whys.values[columns.why[slot]],
-            bool(flags & HARD),
-            bool(flags & SHADOW),
-            bool(flags & MACHINE),
-            self._rows.rates.get(slot) if rank == _THROTTLE else None,
-            self._bucket(slot, pid, facts) if rank == _THROTTLE else None,
+    def _make_verdict(self, slot: int, facts: Facts) -> Verdict:
+        """Build the verdict of a slot, and keep it while there is room: who is refused once usually comes
+        again.
+        """
+        row = self._rows.slots.read(slot)
+        flags = row.flags
+        action = ACTIONS[flags & RANK_BITS]
+        throttled = action is _THROTTLE
+        verdict = Verdict(
+            row.pid_high << 64 | row.pid_low,
+            action,
+            row.exp,
+            row.seq,
+            row.ver,
+            self._rows.whys.values[row.why],
+            flags & HARD != 0,
+            flags & SHADOW != 0,
+            flags & MACHINE != 0,
+            self._rows.rates.get(slot) if throttled else None,
+            self._bucket(slot, row, facts) if throttled else None,
         )
+        if not throttled:  # a throttle's bucket is the caller's
+            if len(self._verdicts) >= _MAX_VERDICTS:
+                self._verdicts.clear()
+            self._verdicts[slot] = verdict
+        return verdict
 
-    def _bucket(self, slot: int, pid: int, facts: Facts) -> Hashable:
+    def _bucket(self, slot: int, row: Row, facts: Facts) -> Hashable:
         """One bucket for a named subject or a single address; one per caller where the policy means many."""
-        index, key = self._rows.columns.index[slot], self._rows.columns.key[slot]
-        if index < _CLIENT or (isinstance(key, int) and key.bit_length() == (33 if index == V4 else 129)):
+        key, pid = self._rows.slots.keys[slot], row.pid
+        whole = 33 if row.kind == V4 else 129
+        if row.kind < _CLIENT or (isinstance(key, int) and key.bit_length() == whole):
             return pid
         for value, kind in ((facts.user, "u"), (facts.device, "d"), (facts.session, "s")):
             if value is not None:
@@ -272,3 +302,7 @@ class PolicyTable:
 
 def _covers(network: PackedNetwork, ip: int) -> bool:
     return ip >> (network & 255) == network >> 8
+
+
+def _precedence(verdict: Verdict) -> tuple[int, int, int]:
+    return (-RANK[verdict.action], -verdict.expires_ms, verdict.pid)

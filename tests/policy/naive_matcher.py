@@ -32,12 +32,7 @@ def path_fits(pattern: str, path: str) -> bool:
             expression += "/" + re.escape(segment).replace(r"\*", "[^/]*")
     if re.fullmatch(expression, path):
         return True
-    return (
-        path.endswith("/")
-        and not path.endswith("//")
-        and path != "/"
-        and bool(re.fullmatch(expression, path[:-1]))
-    )
+    return path.endswith("/") and not path.endswith("//") and path != "/" and bool(re.fullmatch(expression, path[:-1]))
 
 
 def api_fits(api: Api, given: ApiFacts) -> bool:

@@ -10,6 +10,7 @@ from haetae_policy.record import Record
 from haetae_policy.table import PolicyTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.policy.naive_matcher import judge, judge_early
 from tests.policy.policy_strategies import T0, api_facts, facts, pid, records
 
@@ -21,9 +22,7 @@ changes = st.one_of(records(), records(), records(), deletes)
 
 
 def block(number: int = 1, **fields: object) -> Record:
-    base = Record(
-        pid=pid(number), ver=1, exp_ms=T0 + 60_000, action=Action.BLOCK, subject=Subject(user="u"), api=Api()
-    )
+    base = Record(pid=pid(number), ver=1, exp_ms=T0 + 60_000, action=Action.BLOCK, subject=Subject(user="u"), api=Api())
     return dataclasses.replace(base, **fields)  # type: ignore[arg-type]
 
 
@@ -85,9 +84,11 @@ def test_an_emptied_table_keeps_nothing(history: list[Record | Delete]) -> None:
     assert rows.index.v4.size == rows.index.v6.size == 0
     assert rows.index.v4._blocks == rows.index.v6._blocks == {}
     assert rows.index.v4._short == rows.index.v6._short == ()
-    assert not (rows.exceptions or rows.residuals or rows.rates)
+    assert not rows.exceptions
+    assert not rows.residuals
+    assert not rows.rates
     assert len(rows.apis._numbers) == len(rows.whys._numbers) == 1
-    assert len(rows.columns.free) == len(rows.columns)
+    assert rows.slots.free == len(rows.slots)
 
 
 def test_block_on_one_user_and_api_touches_nobody_and_nothing_else() -> None:
