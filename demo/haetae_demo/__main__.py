@@ -97,9 +97,7 @@ def _identity(args: argparse.Namespace, world: World) -> web.Application:
     return IdentityService(directory, service_token=token, state_file=args.state_file).application()
 
 
-def _issuer(
-    args: argparse.Namespace, listener: socket.socket, session: aiohttp.ClientSession
-) -> web.Application:
+def _issuer(args: argparse.Namespace, listener: socket.socket, session: aiohttp.ClientSession) -> web.Application:
     token = _secret(args.service_token_file)
     terms = TokenTerms(issuer=url_of(listener), audience=args.audience, lifetime=args.lifetime)
     return IssuerService(

@@ -91,22 +91,20 @@ class Directory:
             CredentialsInvalid: nobody's.
         """
         offered = code.encode()
-        found = [
-            p for p in self._world.people.values() if hmac.compare_digest(p.enrolment_code.encode(), offered)
-        ]
+        found = [p for p in self._world.people.values() if hmac.compare_digest(p.enrolment_code.encode(), offered)]
         if not found:
             raise CredentialsInvalid("this enrolment code is not known")
         return found[0]
 
-    def enrol(
-        self, person: Person, *, key: PublicJwk, platform: str, app_version: str, attestation: str
-    ) -> Device:
-        """Record the person's device; enrolling the same key again updates what is said about it.
+    def enrol(self, person: Person, *, key: PublicJwk, platform: str, app_version: str, attestation: str) -> Device:
+        """Record the person's device; their oldest one makes room when they have too many.
+
+        Enrolling the same key again updates what is said about it.
 
         Raises:
             AccountDisabled: the account is switched off.
             Conflict: the key belongs to somebody else.
-            CapacityReached: too many devices, of this person or in all.
+            CapacityReached: too many devices in all.
         """
         if person.id in self._disabled:
             raise AccountDisabled("this account is disabled")
@@ -122,11 +120,16 @@ class Directory:
         if known is not None and known.user_id != person.id:
             raise Conflict("this key is enrolled for somebody else")
         if known is None:
-            theirs = sum(1 for other in self._devices.values() if other.user_id == person.id)
-            if len(self._devices) >= MAX_DEVICES or theirs >= MAX_DEVICES_PER_PERSON:
-                raise CapacityReached("too many devices are enrolled")
+            self._make_room(person)
         self._devices[device.keyid] = device
         return device
+
+    def _make_room(self, person: Person) -> None:
+        theirs = [keyid for keyid, other in self._devices.items() if other.user_id == person.id]
+        for oldest in theirs[: len(theirs) - MAX_DEVICES_PER_PERSON + 1]:
+            del self._devices[oldest]
+        if len(self._devices) >= MAX_DEVICES:
+            raise CapacityReached("too many devices are enrolled")
 
     def device(self, keyid: str) -> Device:
         """One device, disabled or not.

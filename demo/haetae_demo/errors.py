@@ -95,3 +95,10 @@ class Unreachable(DemoError):
 
     code = "dependency-unavailable"
     status = 503
+
+
+class AnswerInvalid(DemoError):
+    """The gateway's answer or key list is not to be trusted."""
+
+    code = "answer-invalid"
+    status = 502

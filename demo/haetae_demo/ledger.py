@@ -115,9 +115,7 @@ class Ledger:
         """All money in the bank; transfers never change it."""
         return sum(account.balance for account in self._accounts.values())
 
-    def transfer(
-        self, owner: str, order: TransferOrder, *, key: str, transfer_id: str, now: float
-    ) -> Receipt:
+    def transfer(self, owner: str, order: TransferOrder, *, key: str, transfer_id: str, now: float) -> Receipt:
         """Move money once per ``key``.
 
         Args:

@@ -45,9 +45,7 @@ class DemoWorld:
 @pytest.fixture
 async def demo_world() -> AsyncIterator[DemoWorld]:
     clock = SteppedClock(1_763_800_000.0)
-    identity_app = IdentityService(
-        Directory(packaged_world()), service_token=SERVICE_TOKEN, clock=clock
-    ).application()
+    identity_app = IdentityService(Directory(packaged_world()), service_token=SERVICE_TOKEN, clock=clock).application()
     listener = bind()
     terms = TokenTerms(issuer=url_of(listener), audience=AUDIENCE)
     async with aiohttp.ClientSession() as session, serve(identity_app) as identity:

@@ -25,9 +25,7 @@ ED = ed25519_private_from_seed(bytes(range(32)))
 EC = private_jwk_of(ec.derive_private_key(12345, ec.SECP256R1()))
 
 
-def make(
-    key: PrivateJwk = ED, *, kind: StatementType = ENROL_TYPE, audience: str = "svc", now: float = NOW
-) -> str:
+def make(key: PrivateJwk = ED, *, kind: StatementType = ENROL_TYPE, audience: str = "svc", now: float = NOW) -> str:
     return sign_statement(key, statement_type=kind, audience=audience, now=now, jti="0123456789")
 
 
@@ -37,9 +35,7 @@ def check(token: str, key: PrivateJwk = ED, *, now: float = NOW) -> None:
 
 @pytest.mark.parametrize("key", [ED, EC], ids=["ed25519", "p256"])
 def test_statement_of_the_device_key_holds(key: PrivateJwk) -> None:
-    statement = verify_statement(
-        make(key), key=key.public, statement_type=ENROL_TYPE, audience="svc", now=NOW + 10
-    )
+    statement = verify_statement(make(key), key=key.public, statement_type=ENROL_TYPE, audience="svc", now=NOW + 10)
     assert statement.jti == "0123456789"
     assert statement.expires == NOW + 65
 
@@ -99,9 +95,7 @@ def test_unsigned_and_hmac_statements_are_refused() -> None:
 
 def test_subject_must_also_be_the_issuer() -> None:
     claims = {"iss": "dev_a", "sub": "dev_b"}
-    token = sign_statement(
-        ED, statement_type=ENROL_TYPE, audience="a", now=NOW, jti="0123456789", claims=claims
-    )
+    token = sign_statement(ED, statement_type=ENROL_TYPE, audience="a", now=NOW, jti="0123456789", claims=claims)
     with pytest.raises(AssertionInvalid):
         unverified_subject(token)
 

@@ -83,9 +83,7 @@ async def bank() -> AsyncIterator[BankUnderTest]:
 async def test_person_of_the_passport_sees_their_accounts(bank: BankUnderTest) -> None:
     status, answer = await bank.call("GET", "/api/v1/accounts", bank.passport(JOON))
     assert status == 200
-    assert answer == {
-        "accounts": [{"id": "110-204-0003", "name": "Everyday", "currency": "KRW", "balance": 310000}]
-    }
+    assert answer == {"accounts": [{"id": "110-204-0003", "name": "Everyday", "currency": "KRW", "balance": 310000}]}
 
 
 @pytest.mark.parametrize("path", ["/api/v1/accounts", "/api/v1/echo", "/api/v1/nowhere", "/"])

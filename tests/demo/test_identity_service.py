@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from haetae_crypto.jwk import PrivateJwk, ed25519_private_from_seed
 from haetae_demo.assertions import ENROL_TYPE, sign_statement
-from haetae_demo.directory import Directory
-from haetae_demo.errors import CredentialsInvalid, WorldInvalid
+from haetae_demo.directory import MAX_DEVICES_PER_PERSON, Directory
+from haetae_demo.errors import CredentialsInvalid, NotFound, WorldInvalid
 from haetae_demo.io.enrolment import EnrolledDevice, enrol
 from haetae_demo.io.identity import AUDIENCE, IdentityService, load_state
 from haetae_demo.io.serving import serve
@@ -163,9 +163,7 @@ async def test_disabled_account_disables_its_devices_until_it_is_enabled(demo_wo
 
 
 async def test_unknown_device_person_and_path_are_problems(demo_world: Any) -> None:
-    async with demo_world.session.get(
-        f"{demo_world.identity}/v1/devices/dev_x", headers=demo_world.service
-    ) as answer:
+    async with demo_world.session.get(f"{demo_world.identity}/v1/devices/dev_x", headers=demo_world.service) as answer:
         assert answer.status == 404
         assert (await answer.json())["code"] == "not-found"
     assert (await post(demo_world, "/v1/context", {"sub": "u-0"}, demo_world.service))[0] == 404
@@ -198,9 +196,7 @@ async def test_enrolments_survive_a_restart(tmp_path: Path) -> None:
                 async with session.post(f"{url}/v1/devices", json=body, headers=code) as answer:
                     assert answer.status == 201
                 await session.post(f"{url}/v1/accounts/u-1001/disable", headers=headers)
-            async with session.get(
-                f"{url}/v1/devices/dev_{KEY.public.thumbprint}", headers=headers
-            ) as answer:
+            async with session.get(f"{url}/v1/devices/dev_{KEY.public.thumbprint}", headers=headers) as answer:
                 assert (await answer.json())["status"] == "disabled"
     assert file_names(tmp_path) == ["identity.json"]
 
@@ -213,11 +209,24 @@ def test_damaged_state_file_is_refused_rather_than_half_read(tmp_path: Path, tex
         load_state(Directory(packaged_world()), state)
 
 
-async def post(
-    world: Any, path: str, body: dict[str, Any], headers: dict[str, str]
-) -> tuple[int, str | None]:
+async def post(world: Any, path: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, str | None]:
     async with world.session.post(world.identity + path, json=body, headers=headers) as answer:
         return answer.status, (await answer.json()).get("code")
+
+
+def test_oldest_device_makes_room_when_a_person_has_too_many() -> None:
+    world = packaged_world()
+    directory = Directory(world)
+    person = world.people["u-1001"]
+    keyids = []
+    for number in range(MAX_DEVICES_PER_PERSON + 2):
+        key = ed25519_private_from_seed(number.to_bytes(32, "big")).public
+        device = directory.enrol(person, key=key, platform="ios", app_version="1", attestation="none")
+        keyids.append(device.keyid)
+    for gone in keyids[:2]:
+        with pytest.raises(NotFound):
+            directory.device(gone)
+    assert [directory.device(keyid).keyid for keyid in keyids[2:]] == keyids[2:]
 
 
 def file_names(folder: Path) -> list[str]:

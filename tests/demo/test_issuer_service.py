@@ -141,9 +141,7 @@ async def test_parameter_sent_twice_is_refused(demo_world: Any, device: Enrolled
         assert (answer.status, (await answer.json())["error"]) == (400, "invalid_request")
 
 
-async def test_identity_service_down_is_a_503_and_not_a_refusal(
-    demo_world: Any, device: EnrolledDevice
-) -> None:
+async def test_identity_service_down_is_a_503_and_not_a_refusal(demo_world: Any, device: EnrolledDevice) -> None:
     alone = IssuerService(
         keys=IssuerKeys(now=demo_world.clock(), token_lifetime=300),
         terms=TokenTerms(issuer="http://issuer.test", audience="a"),
@@ -187,9 +185,7 @@ async def test_rotation_needs_the_service_token(demo_world: Any) -> None:
 
 
 async def test_metadata_names_the_endpoints(demo_world: Any) -> None:
-    async with demo_world.session.get(
-        f"{demo_world.issuer}/.well-known/oauth-authorization-server"
-    ) as answer:
+    async with demo_world.session.get(f"{demo_world.issuer}/.well-known/oauth-authorization-server") as answer:
         metadata = await answer.json()
     assert metadata["issuer"] == demo_world.issuer
     assert metadata["jwks_uri"] == f"{demo_world.issuer}/jwks.json"

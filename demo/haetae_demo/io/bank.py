@@ -84,9 +84,7 @@ class BankService:
 
     async def _made(self, request: web.Request) -> web.Response:
         owner = request[PASSPORT].subject
-        return json_response(
-            _transfer_json(self._ledger.transfer_of(owner, request.match_info["transfer_id"]))
-        )
+        return json_response(_transfer_json(self._ledger.transfer_of(owner, request.match_info["transfer_id"])))
 
     async def _echo(self, request: web.Request) -> web.Response:
         body = await request.read()

@@ -48,9 +48,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Turn refusals, and aiohttp's own, into problem+json."""
     try:
         if request.headers.get("Content-Encoding", "identity") != "identity":
-            return problem(
-                status=415, code="content-encoding", title="Send the body without a content coding"
-            )
+            return problem(status=415, code="content-encoding", title="Send the body without a content coding")
         return await handler(request)
     except DemoError as refusal:
         return problem(status=refusal.status, code=refusal.code, title=str(refusal))
