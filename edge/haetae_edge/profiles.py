@@ -28,6 +28,11 @@ _ROWS = (
         must=(("AppChannel",), ("Block",), ("Passport",)),
         must_not=("OidcSession", "MtlsIdentity", "PartnerTls", "TokenRelay"),
     ),
+    Profile(
+        name="plain",
+        purpose="benchmarks and trusted networks: nobody is authenticated, and the gateway says so when it starts",
+        must=(),
+    ),
 )
 
 PROFILES: dict[str, Profile] = {row.name: row for row in _ROWS}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from haetae_edge.config.header_fields import compile_value, request_field
 from haetae_edge.config.values import HeaderName, HeaderValue
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange
 from haetae_edge.filter import BuildContext, Phase, Steps
-from haetae_edge.filters.names import compile_value, request_field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

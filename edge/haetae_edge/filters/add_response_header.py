@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from haetae_edge.config.header_fields import compile_value, response_field
 from haetae_edge.config.values import HeaderName, HeaderValue
 from haetae_edge.exchange import Exchange, Response
 from haetae_edge.filter import BuildContext, Phase, Steps
-from haetae_edge.filters.names import compile_value, response_field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from haetae_edge.filters.block import Block
 from haetae_edge.filters.passport import Passport
 from haetae_edge.filters.prefix_path import PrefixPath
 from haetae_edge.filters.remove_request_header import RemoveRequestHeader
+from haetae_edge.filters.sanitize import Sanitize
 from haetae_edge.filters.strip_prefix import StripPrefix
 from haetae_edge.filters.timeout import Timeout
 from haetae_edge.filters.trace import Trace
@@ -26,6 +27,7 @@ _CLASSES: Final[tuple[type[Filter], ...]] = (
     Passport,
     PrefixPath,
     RemoveRequestHeader,
+    Sanitize,
     StripPrefix,
     Timeout,
     Trace,

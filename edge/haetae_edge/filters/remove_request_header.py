@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from haetae_edge.config.header_fields import removable_field
 from haetae_edge.config.values import HeaderName
 from haetae_edge.filter import BuildContext, Phase, Steps
-from haetae_edge.filters.names import removable_field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
