@@ -14,6 +14,7 @@ from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange, Response
 from haetae_edge.problems import PROBLEMS, render
 from haetae_edge.table import RouteTable
+from haetae_edge.well_known import WellKnown
 
 #: Makes the support reference of a refusal; the exchange is None when no request could be read.
 Reference = Callable[[Exchange | None], str]
@@ -25,8 +26,17 @@ _NO_STORE = (b"cache-control", b"no-store")
 class Pipeline:
     """Serves exchanges over one compiled route table."""
 
-    def __init__(self, *, table: RouteTable, via: bytes, reference: Reference, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        table: RouteTable,
+        via: bytes,
+        reference: Reference,
+        clock: Callable[[], float],
+        well_known: WellKnown,
+    ) -> None:
         self._table = table
+        self._well_known = well_known
         self._via = via
         self._reference = reference
         self._clock = clock
@@ -52,6 +62,9 @@ class Pipeline:
             raise Refusal("loop-detected", reason="via")
         matched = self._table.match(request)
         if matched is None:
+            document = self._well_known.answer(request)
+            if document is not None:
+                return document
             raise Refusal("route-not-found", reason="no-route")
         route, exchange.variables = matched
         exchange.route = route

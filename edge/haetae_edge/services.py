@@ -82,8 +82,8 @@ class Tokens(Protocol):
         """Raises haetae_oidc.TokenInvalid, or KeyUnknown when keys must be fetched first."""
         ...
 
-    async def refresh(self, token: str) -> None:
-        """Fetch the keys this token needs. Raises DependencyUnavailable."""
+    async def refresh(self, token: str, unverified_kid: str | None) -> None:
+        """Fetch the keys this token needs. Raises haetae_oidc.TokenInvalid or DependencyUnavailable."""
         ...
 
 

@@ -49,7 +49,14 @@ from haetae_edge.services import (
 _MIB = 1024 * 1024
 #: What belonged to the channel and ends here.
 _CHANNEL_FIELDS = frozenset(
-    {b"signature", b"signature-input", b"haetae-key", b"content-digest", b"content-encoding", b"accept-encoding"}
+    {
+        b"signature",
+        b"signature-input",
+        b"haetae-key",
+        b"content-digest",
+        b"content-encoding",
+        b"accept-encoding",
+    }
 )
 #: RFC 9110 section 11.6.1 wants a challenge on every 401; RFC 9421 section 5.1 says what to sign.
 _CHALLENGE = (
@@ -157,7 +164,9 @@ class _Channel:
 
     async def _device(self, exchange: Exchange, unverified: UnverifiedSignature) -> DeviceRecord:
         try:
-            return self._identity.cached_device(unverified.keyid) or await self._identity.device(unverified.keyid)
+            return self._identity.cached_device(unverified.keyid) or await self._identity.device(
+                unverified.keyid
+            )
         except UnknownDevice:
             raise self._refuse(exchange, "signature-invalid", "unknown_key") from None
         except DependencyUnavailable:
@@ -173,7 +182,9 @@ class _Channel:
 
     def _refuse(self, exchange: Exchange, code: str, fact: str) -> Refusal:
         exchange.facts.signature = fact
-        return Refusal(code, reason=f"signature-{fact}", headers=_CHALLENGE if code == "signature-invalid" else ())
+        return Refusal(
+            code, reason=f"signature-{fact}", headers=_CHALLENGE if code == "signature-invalid" else ()
+        )
 
     async def claim(self, exchange: Exchange) -> None:
         """Make this request the only one with its nonce."""
@@ -187,7 +198,10 @@ class _Channel:
             exchange.facts.nonce = "replay"
             raise Refusal("replayed", reason="nonce-seen", headers=_CHALLENGE) from None
         except StoreUnavailable:
-            if self._arguments.on_replay_store_down == "refuse" or exchange.request.method not in ("GET", "HEAD"):
+            if self._arguments.on_replay_store_down == "refuse" or exchange.request.method not in (
+                "GET",
+                "HEAD",
+            ):
                 raise Refusal("replay-store-unavailable", reason="replay-store") from None
             exchange.facts.nonce = "unchecked"
             return

@@ -87,5 +87,7 @@ class _Enforcer:
         if verdict.action is Action.CHALLENGE:
             raise Refusal("challenge", reason="policy-challenge", headers=(_STEP_UP,))
         raise Refusal(
-            "blocked", reason="policy-block", headers=((b"retry-after", b"%d" % verdict.retry_after_s(now_ms)),)
+            "blocked",
+            reason="policy-block",
+            headers=((b"retry-after", b"%d" % verdict.retry_after_s(now_ms)),),
         )

@@ -10,7 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haetae_oidc import AccessToken, BearerInvalid, KeyUnknown, TokenInvalid, bearer_token, challenge
+from haetae_oidc import (
+    AccessToken,
+    BearerMalformed,
+    KeyUnknown,
+    OidcError,
+    ScopeInsufficient,
+    TokenInvalid,
+    bearer_challenge,
+    parse_bearer,
+)
 
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Caller, Exchange
@@ -49,11 +58,10 @@ class _Check:
 
     async def authenticate(self, exchange: Exchange) -> None:
         """Whose token is this, and may this caller use it?"""
-        request = exchange.request
         try:
-            token = bearer_token(request.field_lines("authorization"))
-        except BearerInvalid:
-            raise _refuse("bearer", "invalid_request") from None
+            token = parse_bearer(exchange.request.field_lines("authorization"))
+        except BearerMalformed as error:
+            raise _refuse("bearer-malformed", error) from None
         if token is None:
             if self._arguments.required:
                 raise _refuse("token-missing", None)
@@ -69,41 +77,39 @@ class _Check:
             exchange.remove_field(b"authorization")
 
     async def _verify(self, token: str) -> AccessToken:
-        for last in (False, True):
-            try:
-                access = self._tokens.verify(token, now=self._clock())
-            except KeyUnknown:
-                if last:
-                    raise _refuse("key-unknown", "invalid_token") from None
-            except TokenInvalid as error:
-                raise _refuse(error.code, "invalid_token") from None
-            else:
-                if self._arguments.issuer is not None and access.issuer != self._arguments.issuer:
-                    raise _refuse("issuer", "invalid_token")
-                return access
-            try:
-                await self._tokens.refresh(token)
-            except DependencyUnavailable:
-                raise Refusal("keys-unavailable", reason="issuer-keys") from None
-        raise AssertionError("the second attempt returns or raises")
+        try:
+            access = await self._verified(token)
+        except TokenInvalid as error:
+            raise _refuse(error.reason, error) from None
+        except DependencyUnavailable:
+            raise Refusal("keys-unavailable", reason="issuer-keys") from None
+        if self._arguments.issuer is not None and access.issuer != self._arguments.issuer:
+            raise _refuse("issuer", TokenInvalid("issuer"))
+        return access
+
+    async def _verified(self, token: str) -> AccessToken:
+        try:
+            return self._tokens.verify(token, now=self._clock())
+        except KeyUnknown as unknown:
+            await self._tokens.refresh(token, unknown.unverified_kid)
+            return self._tokens.verify(token, now=self._clock())
 
     def authorize(self, exchange: Exchange) -> None:
         """Does the token grant what this route asks (exact scope tokens, RFC 6749 section 3.3)?"""
-        if self._scopes and not self._scopes <= exchange.caller.scopes:
-            raise Refusal(
-                "insufficient-scope",
-                reason="scope",
-                headers=((b"www-authenticate", challenge("insufficient_scope", scope=self._arguments.scopes)),),
-            )
+        if not self._scopes <= exchange.caller.scopes:
+            raise _refuse("scope", ScopeInsufficient(self._scopes), code="insufficient-scope")
 
 
 def _check_binding(access: AccessToken, caller: Caller) -> None:
     record = caller.device_record
     if access.cnf_jkt is not None and (record is None or access.cnf_jkt != record.key.thumbprint):
-        raise _refuse("bound-to-another-key", "invalid_token")
+        raise _refuse("bound-to-another-key", TokenInvalid("bound-to-another-key"))
+    if access.cnf_x5t is not None:
+        raise _refuse("bound-to-a-certificate", TokenInvalid("bound-to-a-certificate"))
     if record is not None and record.user_id is not None and record.user_id != access.subject:
-        raise _refuse("device-of-another-user", "invalid_token")
+        raise _refuse("device-of-another-user", TokenInvalid("device-of-another-user"))
 
 
-def _refuse(reason: str, error: str | None) -> Refusal:
-    return Refusal("token-invalid", reason=reason, headers=((b"www-authenticate", challenge(error)),))
+def _refuse(reason: str, error: OidcError | None, *, code: str = "token-invalid") -> Refusal:
+    challenge = bearer_challenge(error, realm="haetae").www_authenticate.encode("ascii")
+    return Refusal(code, reason=reason, headers=((b"www-authenticate", challenge),))

@@ -14,6 +14,7 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from haetae_edge.address import AddressReader
+from haetae_edge.deadlines import Deadlines
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange, Response
 from haetae_edge.io.server.body import RequestBody
@@ -51,6 +52,7 @@ class GatewayServer(web.Server):
         *,
         addresses: AddressReader,
         limits: Limits,
+        deadlines: Deadlines,
         observer: Observer,
         loop: asyncio.AbstractEventLoop,
         scheme: str = "http",
@@ -60,6 +62,7 @@ class GatewayServer(web.Server):
         self._pipeline = pipeline
         self._addresses = addresses
         self.limits = limits
+        self._deadlines = deadlines
         self._observe = observer
         self._event_loop = loop
         self._scheme = scheme
@@ -87,7 +90,7 @@ class GatewayServer(web.Server):
 
     async def serve(self, connection: ClientConnection, message: Any, payload: StreamReader) -> bool:
         """Serve one parsed message; returns whether the connection may go on."""
-        started = connection.now()
+        started = time.perf_counter()
         exchange: Exchange | None = None
         http10 = False
         method = "GET"
@@ -121,7 +124,7 @@ class GatewayServer(web.Server):
             return False
         finally:
             if response is not None:
-                self._observe(exchange, connection, response, connection.now() - started, sent)
+                self._observe(exchange, connection, response, time.perf_counter() - started, sent)
 
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage, payload: StreamReader) -> Exchange:
         request = self._read(connection, message)
@@ -137,7 +140,7 @@ class GatewayServer(web.Server):
                 limit=limit,
                 expects_continue=_expects_continue(request),
             )
-        return Exchange(request=request, body=body)
+        return Exchange(request=request, body=body, deadlines=self._deadlines)
 
     def _read(self, connection: ClientConnection, message: RawRequestMessage) -> Request:
         fields = message.raw_headers
@@ -220,8 +223,13 @@ class GatewayServer(web.Server):
             connection.drain()
         while self._connections and self._event_loop.time() < deadline:
             await asyncio.sleep(0.05)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Close every connection now, cancelling what runs for it, and stop the watchdog."""
         if self._sweep_handle is not None:
             self._sweep_handle.cancel()
+            self._sweep_handle = None
         await self.shutdown(timeout=1.0)
 
 

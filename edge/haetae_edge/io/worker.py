@@ -1,0 +1,174 @@
+"""One worker process: an event loop, the gateway on its sockets, the side port, and a clean end.
+
+SIGTERM, or the end of the supervisor, stops accepting and drains: what is being served is finished, every connection
+is told to close with its next answer. The listening sockets stay open in the supervisor, so nothing that waits in
+them is lost to a reload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+
+import uvloop
+from aiohttp import web
+
+from haetae_edge.access_log import log_line
+from haetae_edge.config.gateway import AccessLogSettings, GatewayConfig
+from haetae_edge.exchange import Exchange, Response
+from haetae_edge.io.access_log import AccessLog
+from haetae_edge.io.admin import admin_application
+from haetae_edge.io.compose import Composition, compose
+from haetae_edge.io.reference import References
+from haetae_edge.io.server import ClientConnection, GatewayServer
+from haetae_edge.io.supervisor import WorkerStart
+from haetae_edge.metrics import NO_ROUTE, EdgeMetrics, Gauge
+from haetae_edge.pipeline import Pipeline
+
+_log = logging.getLogger("haetae.worker")
+_LAG_SECONDS = 0.5
+
+
+def run_worker(start: WorkerStart, *, config: GatewayConfig, listener: socket.socket, admin: socket.socket) -> int:
+    """Serve until told to stop; returns the exit code. Called in the forked child."""
+    uvloop.run(_Worker(start, config, listener, admin).serve())
+    return 0
+
+
+class _Worker:
+    def __init__(
+        self, start: WorkerStart, config: GatewayConfig, listener: socket.socket, admin: socket.socket
+    ) -> None:
+        self._start = start
+        self._config = config
+        self._listener = listener
+        self._admin = admin
+        self._metrics = EdgeMetrics(config.name)
+        self._draining = False
+        self._lag = 0.0
+
+    async def serve(self) -> None:
+        """The life of the process."""
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, stopped.set)
+        loop.add_reader(self._start.lifeline, stopped.set)
+        name = f"{self._config.name}/{socket.gethostname()}/{os.getpid()}"
+        async with compose(self._config, worker=name) as parts:
+            access_log = _open_log(self._config.access_log, loop)
+            server = self._server(parts, access_log, loop)
+            listening = await loop.create_server(server, sock=self._listener)
+            admin = await self._serve_admin(parts)
+            lag = loop.create_task(self._measure_lag())
+            # What is loaded by now lives as long as the process: keep the collector from walking it again and again.
+            gc.freeze()
+            os.write(self._start.ready, b"1")
+            await stopped.wait()
+            self._draining = True
+            listening.close()
+            await server.drain()
+            lag.cancel()
+            await admin.cleanup()
+            if access_log is not None:
+                access_log.close()
+
+    def _server(self, parts: Composition, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop) -> GatewayServer:
+        pipeline = Pipeline(
+            table=parts.table,
+            via=parts.via,
+            reference=References(parts.policies).make,
+            clock=time.time,
+            well_known=parts.well_known,
+        )
+        server = GatewayServer(
+            pipeline,
+            addresses=parts.addresses,
+            limits=self._config.limits.limits(),
+            deadlines=self._config.upstream.deadlines(),
+            observer=self._observer(access_log),
+            loop=loop,
+        )
+        self._metrics.watch(
+            Gauge("haetae_connections", "Open client connections.", lambda: len(server.client_connections())),
+            Gauge("haetae_loop_lag_seconds", "How late the event loop last was.", lambda: self._lag),
+        )
+        if access_log is not None:
+            self._metrics.watch(
+                Gauge("haetae_log_lines_dropped", "Access-log lines lost.", lambda: access_log.dropped, counter=True)
+            )
+        if parts.nonces is not None:
+            nonces = parts.nonces
+            self._metrics.watch(
+                Gauge("haetae_nonce_store_failures", "Failed nonce batches.", lambda: nonces.failures, counter=True)
+            )
+        if parts.policies is not None:
+            self._metrics.watch(*parts.policies.gauges())
+        return server
+
+    def _observer(
+        self, access_log: AccessLog | None
+    ) -> Callable[[Exchange | None, ClientConnection, Response, float, int], None]:
+        gateway, revision = self._config.name, self._config.revision[:12]
+        route_of = self._metrics.route
+
+        def observe(
+            exchange: Exchange | None, connection: ClientConnection, response: Response, seconds: float, sent: int
+        ) -> None:
+            route = exchange.route if exchange is not None else None
+            problem = response.problem
+            route_of(route.id if route is not None else NO_ROUTE).observe(
+                response.status, seconds, sent, problem.code if problem is not None else None
+            )
+            if access_log is not None:
+                access_log.append(
+                    partial(
+                        log_line,
+                        gateway=gateway,
+                        revision=revision,
+                        exchange=exchange,
+                        peer=connection.peer,
+                        response=response,
+                        seconds=seconds,
+                        sent=sent,
+                        finished=time.time(),
+                    ),
+                    important=problem is not None,
+                )
+
+        return observe
+
+    async def _serve_admin(self, parts: Composition) -> web.AppRunner:
+        application = admin_application(
+            metrics=self._metrics,
+            gateway=self._config.name,
+            revision=self._config.revision,
+            not_ready=lambda: "draining" if self._draining else parts.not_ready(),
+        )
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.SockSite(runner, self._admin).start()
+        return runner
+
+    async def _measure_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(_LAG_SECONDS)
+            self._lag = max(0.0, loop.time() - before - _LAG_SECONDS)
+
+
+def _open_log(settings: AccessLogSettings, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+    if settings.target == "off":
+        return None
+    if settings.path is None:
+        return AccessLog(1, loop=loop)
+    descriptor = os.open(settings.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    return AccessLog(descriptor, loop=loop)
