@@ -126,7 +126,7 @@ class Directory:
 
     def _make_room(self, person: Person) -> None:
         theirs = [keyid for keyid, other in self._devices.items() if other.user_id == person.id]
-        for oldest in theirs[: len(theirs) - MAX_DEVICES_PER_PERSON + 1]:
+        for oldest in theirs[: max(0, len(theirs) - MAX_DEVICES_PER_PERSON + 1)]:
             del self._devices[oldest]
         if len(self._devices) >= MAX_DEVICES:
             raise CapacityReached("too many devices are enrolled")
