@@ -43,9 +43,7 @@ class AccessTokenVerifier:
 
     __slots__ = ("_keys", "_memory", "policy")
 
-    def __init__(
-        self, policy: TokenPolicy, keys: IssuerKeys, *, remembered: int = DEFAULT_REMEMBERED
-    ) -> None:
+    def __init__(self, policy: TokenPolicy, keys: IssuerKeys, *, remembered: int = DEFAULT_REMEMBERED) -> None:
         """`remembered` bounds the number of verified tokens kept; 0 keeps none (for one-time tokens)."""
         self.policy = policy
         self._keys = keys
@@ -102,9 +100,7 @@ class AccessTokenVerifier:
             if header.kid is None:
                 raise TokenInvalid("key-id")
             raise KeyUnknown(header.kid)
-        verify_jwt_signature(
-            jwk, header.alg, signing_input=unverified.signing_input, signature=unverified.signature
-        )
+        verify_jwt_signature(jwk, header.alg, signing_input=unverified.signing_input, signature=unverified.signature)
         try:
             claims = unverified.read_unverified_claims()
         except JwsInvalid as why:

@@ -50,9 +50,7 @@ class Challenge:
     www_authenticate: str
 
 
-def bearer_challenge(
-    error: OidcError | None, *, realm: str, scopes: frozenset[str] = frozenset()
-) -> Challenge:
+def bearer_challenge(error: OidcError | None, *, realm: str, scopes: frozenset[str] = frozenset()) -> Challenge:
     """The challenge for a request without credentials (`error` None) or refused with `error` (RFC 6750
     section 3.1).
 

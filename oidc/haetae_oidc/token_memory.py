@@ -50,9 +50,7 @@ class TokenMemory:
         self._entries.move_to_end(digest)
         return entry.token
 
-    def remember(
-        self, digest: bytes, signature: str, keys: JwkSet, token: AccessToken, *, now: float
-    ) -> None:
+    def remember(self, digest: bytes, signature: str, keys: JwkSet, token: AccessToken, *, now: float) -> None:
         """Keep a token that was just verified in full. Makes room for it among the least used and the
         expired.
         """

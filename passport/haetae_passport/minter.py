@@ -18,9 +18,7 @@ from haetae_passport.claims import MAX_AUTH_METHODS, MAX_ID_CHARS, MAX_NAME_CHAR
 from haetae_passport.errors import PassportUnmintable
 from haetae_passport.verifier import MAX_PASSPORT_CHARS, PASSPORT_LIFETIME, PASSPORT_TYP
 
-_OWN_CLAIMS: Final = frozenset(
-    {"iss", "aud", "sub", "iat", "exp", "nbf", "jti", "usr", "dev", "cns", "rsk", "ctx"}
-)
+_OWN_CLAIMS: Final = frozenset({"iss", "aud", "sub", "iat", "exp", "nbf", "jti", "usr", "dev", "cns", "rsk", "ctx"})
 # 53 bits: beyond them readers of JSON disagree. Dates have no one text in JSON: the caller decides.
 _JSON: Final = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -61,6 +59,7 @@ class PassportMinter:
         `now` is Unix seconds; `passport_id` must be unique (128 random bits). `extra` holds further claims;
         none of ours may be in it. Raises PassportUnmintable when the facts do not fit a Passport, and
         KeyUnavailable when the ring has no active key.
+        JSON has no NaN and no infinity: inside the facts they become null.
         """
         _require_words(audience, subject, passport_id, context)
         issued_at = int(now)

@@ -36,7 +36,7 @@ from haetae_oidc.errors import KeysUnavailable, KeyUnknown, SettingsInvalid
 
 _LOG: Final = logging.getLogger("haetae.oidc")
 _HEADERS: Final = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"}
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2  # wait for the running fetch, then for one of our own; nobody waits longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,12 @@ class IssuerKeySet:
                     raise KeyUnknown(unverified_kid)
                 case NoKeys(retry_after=seconds):
                     raise KeysUnavailable(retry_after=seconds)
-        raise KeyUnknown(unverified_kid)
+        last_good = self.current
+        if last_good is None:
+            raise KeysUnavailable(retry_after=self._state.times.retry_first)
+        if unverified_kid is not None and not last_good.knows(unverified_kid):
+            raise KeyUnknown(unverified_kid)
+        return last_good
 
     async def aclose(self) -> None:
         """Stop the timer and a running fetch."""

@@ -22,9 +22,7 @@ from haetae_passport.refusal import Refusal
 PASSPORT: Final = web.RequestKey("haetae.passport", Passport)
 
 
-def guard_with_passport(
-    app: web.Application, *, gate: PassportGate, open_paths: frozenset[str] = frozenset()
-) -> None:
+def guard_with_passport(app: web.Application, *, gate: PassportGate, open_paths: frozenset[str] = frozenset()) -> None:
     """Put `passport_middleware` in front of all other middlewares of `app`, and tie the keys to its life."""
 
     async def keys(_app: web.Application) -> AsyncIterator[None]:

@@ -77,8 +77,6 @@ class PassportMiddleware:
 
 async def _answer(refusal: Refusal, send: Send, prefix: str) -> None:
     length = ("Content-Length", str(len(refusal.body)))
-    headers = [
-        (name.lower().encode("ascii"), value.encode("ascii")) for name, value in (*refusal.headers, length)
-    ]
+    headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in (*refusal.headers, length)]
     await send({"type": f"{prefix}.start", "status": refusal.status, "headers": headers})
     await send({"type": f"{prefix}.body", "body": refusal.body})

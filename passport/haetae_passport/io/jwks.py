@@ -33,7 +33,7 @@ from haetae_passport.errors import PassportKeysUnavailable, PassportKeyUnknown
 
 _LOG: Final = logging.getLogger("haetae.passport")
 _HEADERS: Final = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"}
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2  # wait for the running fetch, then for one of our own; nobody waits longer
 
 
 class PassportKeys:
@@ -87,7 +87,12 @@ class PassportKeys:
                     raise PassportKeyUnknown
                 case NoKeys(retry_after=seconds):
                     raise PassportKeysUnavailable(retry_after=seconds)
-        raise PassportKeyUnknown  # others keep fetching sets without this key
+        last_good = self._state.usable(now=loop.time())
+        if last_good is None:
+            raise PassportKeysUnavailable(retry_after=self._state.times.retry_first)
+        if not last_good.knows(kid):
+            raise PassportKeyUnknown
+        return last_good
 
     def warm(self) -> None:
         """Start fetching now, so that the first request need not wait. Call it when the service starts."""
