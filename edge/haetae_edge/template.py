@@ -120,7 +120,7 @@ class PathTemplate:
                 return False
             captured: dict[str, str] = {}
             for segment, text in zip(segments, given, strict=False):
-                if not _match_segment(segment, text, captured):
+                if not match_segment(segment, text, captured):
                     return False
             if rest:
                 captured[rest] = "".join("/" + text for text in given[count:]) + ("/" if trailing else "")
@@ -130,7 +130,8 @@ class PathTemplate:
         return match
 
 
-def _match_segment(segment: Segment, text: str, captured: dict[str, str]) -> bool:
+def match_segment(segment: Segment, text: str, captured: dict[str, str]) -> bool:
+    """Whether one segment of a path fits; variables are added to `captured`."""
     kind = segment.kind
     if kind is Kind.LITERAL:
         return text == segment.text

@@ -128,7 +128,7 @@ class Binder:
             return self._fail(place, f"{what}: {error}")
 
     def _value(self, hint: Hint, node: Node, what: str) -> Value:
-        optional, hint = _unwrap_optional(hint)
+        optional, hint = unwrap_optional(hint)
         if isinstance(node, Scalar) and node.is_null and hint is not Any:
             if optional:
                 return None
@@ -210,7 +210,7 @@ def parse_scalar(hint: Hint, text: str) -> Value:
 
 def expected(hint: Hint) -> str:
     """What to write for a type, in words; used by messages and by the generated documentation."""
-    _, hint = _unwrap_optional(hint)
+    _, hint = unwrap_optional(hint)
     marker = converter(hint)
     if marker is not None:
         return marker.expects
@@ -258,10 +258,10 @@ def converter(hint: Hint) -> From | None:
     return next((extra for extra in _args(hint)[1:] if isinstance(extra, From)), None)
 
 
-def _unwrap_optional(hint: Hint) -> tuple[bool, Any]:
+def unwrap_optional(hint: Hint) -> tuple[bool, Any]:
     """Whether None is allowed, and the type without it and without annotations that do not convert."""
     if _origin(hint) is Annotated and converter(hint) is None:
-        return _unwrap_optional(_args(hint)[0])
+        return unwrap_optional(_args(hint)[0])
     if _origin(hint) in (Union, types.UnionType):
         rest = [part for part in _args(hint) if part is not types.NoneType]
         if len(rest) < len(_args(hint)) and len(rest) == 1:

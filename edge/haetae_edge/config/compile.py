@@ -20,6 +20,7 @@ from haetae_edge.config.nodes import Mapping, Node, Place, Problems
 from haetae_edge.config.placeholders import resolve
 from haetae_edge.config.routes import NamedFilter, ParsedRoute, RouteReader
 from haetae_edge.config.spelling import snake, suggestion
+from haetae_edge.config.variables import missing_variables
 from haetae_edge.config.yaml import parse_yaml
 from haetae_edge.errors import ConfigError
 from haetae_edge.filter import Filter, Phase
@@ -177,6 +178,7 @@ class _Merger:
         _check_order(route.filters, f"route `{head.id}`", self._problems)
         filters = self._merge(route)
         self._check_profile(route, {name for name, _, _ in filters})
+        self._check_variables(route, filters)
         return RouteDefinition(
             id=head.id,
             uri=head.uri,
@@ -200,6 +202,16 @@ class _Merger:
         metadata = [("Timeout", route.timeout, route.place)] if route.timeout is not None else []
         merged: list[NamedFilter] = [*first, *defaults, *metadata, *route.filters]
         return sorted(merged, key=lambda entry: entry[1].phase)
+
+    def _check_variables(self, route: ParsedRoute, filters: list[NamedFilter]) -> None:
+        for name, value, place in filters:
+            missing = sorted(missing_variables(value, route.predicates))
+            if missing:
+                self._problems.add(
+                    place,
+                    f"`{name}` on route `{route.head.id}` uses `{{{missing[0]}}}`, which its predicates do not always set: "
+                    f"capture it in every pattern, as in `Path=/{{{missing[0]}}}/**`",
+                )
 
     def _check_profile(self, route: ParsedRoute, names: set[str]) -> None:
         profile = self._profile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haetae_edge.config.header_fields import compile_value, request_field
+from haetae_edge.config.header_fields import compile_value, request_field, variables_in
 from haetae_edge.config.values import HeaderName, HeaderValue
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange
@@ -25,6 +25,11 @@ class AddRequestHeader:
     def __post_init__(self) -> None:
         request_field(self.name)
         compile_value(self.value)
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The URI variables in the value."""
+        return variables_in(self.value)
 
     def build(self, context: BuildContext) -> Steps:
         """One step. A variable that no header may hold refuses the request (`input-invalid`)."""

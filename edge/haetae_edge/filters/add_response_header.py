@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haetae_edge.config.header_fields import compile_value, response_field
+from haetae_edge.config.header_fields import compile_value, response_field, variables_in
 from haetae_edge.config.values import HeaderName, HeaderValue
 from haetae_edge.exchange import Exchange, Response
 from haetae_edge.filter import BuildContext, Phase, Steps
@@ -29,6 +29,11 @@ class AddResponseHeader:
     def __post_init__(self) -> None:
         response_field(self.name)
         compile_value(self.value)
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The URI variables in the value."""
+        return variables_in(self.value)
 
     def build(self, context: BuildContext) -> Steps:
         """One step on the answer."""

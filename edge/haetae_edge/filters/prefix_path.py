@@ -35,6 +35,11 @@ class PrefixPath:
                 "prefix", "write a path such as `/internal` or `/tenants/{tenant}`, encoded, without dots"
             )
 
+    @property
+    def uses(self) -> frozenset[str]:
+        """The URI variables in the prefix."""
+        return frozenset(_VARIABLE.findall(self.prefix))
+
     def build(self, context: BuildContext) -> Steps:
         """One step."""
         pieces = _VARIABLE.split(self.prefix.rstrip("/"))

@@ -88,6 +88,11 @@ class Host:
             raise ArgumentError("patterns", str(error)) from None
         object.__setattr__(self, "parsed", parsed)
 
+    @property
+    def sets(self) -> frozenset[str]:
+        """The variables every pattern has."""
+        return frozenset.intersection(*(frozenset(pattern.names) for pattern in self.parsed))
+
     def build(self) -> Test:
         """A set lookup for plain names, expressions for the others."""
         if all(pattern.exact for pattern in self.parsed):

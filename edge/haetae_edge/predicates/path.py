@@ -32,6 +32,11 @@ class Path:
             raise ArgumentError("patterns", str(error)) from None
         object.__setattr__(self, "templates", templates)
 
+    @property
+    def sets(self) -> frozenset[str]:
+        """The variables every pattern has."""
+        return frozenset.intersection(*(frozenset(template.variables) for template in self.templates))
+
     def build(self) -> Test:
         """One test per pattern, in order."""
         matches = tuple(template.compile() for template in self.templates)
