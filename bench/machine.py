@@ -15,7 +15,7 @@ from typing import Self
 from bench.errors import NotAvailable
 from bench.peers import version_of
 
-__all__ = ["Quiet", "describe", "pinned", "session_seconds", "usable_cores"]
+__all__ = ["Quiet", "describe", "every_core", "pinned", "session_seconds", "usable_cores"]
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -23,6 +23,16 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 def usable_cores() -> list[int]:
     """The cores this process may run on, in order."""
     return sorted(os.sched_getaffinity(0))
+
+
+def every_core() -> list[int]:
+    """All cores that are online for this machine, whatever this process is pinned to."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        return usable_cores()
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def describe() -> dict[str, str]:

@@ -95,8 +95,7 @@ def version_of(name: str) -> str:
 def _nginx_frame(directory: Path, inner: str, *, log: str) -> str:
     """The outer part of an nginx configuration; everything it writes stays in `directory`."""
     temp = "\n".join(
-        f"  {kind}_temp_path {directory}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"  {kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return f"""daemon off;
 worker_processes 1;

@@ -9,7 +9,6 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
 import jwt
 import uvloop
@@ -92,26 +91,24 @@ def _sealed() -> Iterator[tuple[str, Callable[[], object]]]:
     classic_sealed = classic.encrypt(plaintext, classic_key.public_key(), info)
     yield "HPKE open X25519", lambda: classic.decrypt(classic_sealed, classic_key, info)
     hybrid = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
-    hybrid_key = MLKEM768X25519PrivateKey(
-        mlkem.MLKEM768PrivateKey.generate(), x25519.X25519PrivateKey.generate()
-    )
+    hybrid_key = MLKEM768X25519PrivateKey(mlkem.MLKEM768PrivateKey.generate(), x25519.X25519PrivateKey.generate())
     hybrid_sealed = hybrid.encrypt(plaintext, hybrid_key.public_key(), info)
     yield "HPKE open MLKEM768-X25519", lambda: hybrid.decrypt(hybrid_sealed, hybrid_key, info)
 
 
-def store_costs(socket_path: Path, *, loops: int) -> Iterator[Measure]:
+def store_costs(url: str, *, loops: int) -> Iterator[Measure]:
     """`SET NX PX` through redis-py on uvloop: one at a time, and as many in one pipeline as share a loop
     tick.
     """
-    samples = uvloop.run(_store_loops(str(socket_path), loops))
+    samples = uvloop.run(_store_loops(url, loops))
     yield Measure("primitive/SET NX alone", "µs", tuple(sample[0] for sample in samples))
     for index, size in enumerate(pipeline_sizes, start=1):
         key = f"primitive/SET NX, {size} in a pipeline"
         yield Measure(key, "µs", tuple(sample[index] for sample in samples), note="each")
 
 
-async def _store_loops(socket_path: str, loops: int) -> list[tuple[float, ...]]:
-    async with Redis(unix_socket_path=socket_path) as redis:
+async def _store_loops(url: str, loops: int) -> list[tuple[float, ...]]:
+    async with Redis.from_url(url) as redis:
         numbers = iter(range(10**9))
 
         async def alone() -> None:

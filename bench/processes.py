@@ -90,9 +90,7 @@ class Process:
     ) -> None:
         self.stop()
 
-    def wait_ready(
-        self, address: Address, request: bytes, *, status: int = 200, seconds: float = 30.0
-    ) -> float:
+    def wait_ready(self, address: Address, request: bytes, *, status: int = 200, seconds: float = 30.0) -> float:
         """Ask until the expected status comes; returns seconds since the start of the process."""
         give_up = time.monotonic() + seconds
         last = "nothing listens"
@@ -110,15 +108,15 @@ class Process:
             time.sleep(0.005)
         raise NotStarted(f"{self.name} is not ready after {seconds:.0f} s ({last}): {self.error_tail()}")
 
-    def wait_socket(self, path: Path, *, seconds: float = 10.0) -> None:
-        """Wait until a Unix socket at `path` accepts."""
+    def wait_listening(self, address: Address, *, seconds: float = 10.0) -> None:
+        """Wait until a port accepts connections."""
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up and self._child.poll() is None:
-            with socket.socket(socket.AF_UNIX) as sock:
-                if sock.connect_ex(str(path)) == 0:
+            with socket.socket() as sock:
+                if sock.connect_ex(address) == 0:
                     return
             time.sleep(0.005)
-        raise NotStarted(f"{self.name} does not listen on its socket: {self.error_tail()}")
+        raise NotStarted(f"{self.name} does not listen: {self.error_tail()}")
 
     def stop(self) -> None:
         """SIGTERM, five seconds, then SIGKILL for whatever is left of the session."""
@@ -131,6 +129,11 @@ class Process:
                 self._child.wait()
         for pid in session_pids(self.pid):
             _kill(pid)
+
+    def pin(self, cores: Sequence[int]) -> None:
+        """Move all processes of the session to `cores`."""
+        for pid in session_pids(self.pid):
+            os.sched_setaffinity(pid, cores)
 
     def error_tail(self) -> str:
         """The last lines of standard error."""
@@ -195,9 +198,5 @@ def _memory(pid: int) -> Memory | None:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    sizes = {
-        line.split()[0]: int(line.split()[1]) * 1024
-        for line in lines[1:]
-        if line.split()[0] in ("Rss:", "Pss:")
-    }
+    sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines[1:] if line.split()[0] in ("Rss:", "Pss:")}
     return Memory(pid=pid, rss=sizes.get("Rss:", 0), pss=sizes.get("Pss:", 0))

@@ -1,18 +1,23 @@
 """The benchmark from start to end: which sections are measured in which order, with how much effort."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 from bench.contender import Contender
-from bench.footprint import memory_of
+from bench.footprint import cold_starts, memory_of
+from bench.gateway import NAME, Gateways, is_built
 from bench.machine import pinned
-from bench.measure import Results
+from bench.measure import Measure, Results
 from bench.primitives import primitive_costs, store_costs
 from bench.rounds import Plan, Say, latency_rounds, throughput_rounds
+from bench.workers import workers_rounds
 from bench.world import World
 
-__all__ = ["SECTIONS", "Cores", "Effort", "run"]
+__all__ = ["ROWS", "SECTIONS", "Cores", "Effort", "run", "start_contenders"]
 
 SECTIONS = ("plain", "web", "app", "latency", "workers", "memory", "start", "block", "primitives")
 
@@ -32,13 +37,15 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: rounds, loops of each primitive, cold starts, and idle clients."""
+    """How much is measured: rounds, loops of each primitive, cold starts, idle clients, and
+    sizes of the block check."""
 
     throughput: Plan
     latency: Plan
     loops: int
     starts: int
     clients: int
+    policies: tuple[int, ...]
 
     def with_plan(self, *, rounds: int | None, seconds: float | None) -> Self:
         """The same with other rounds or seconds where given."""
@@ -70,13 +77,16 @@ def run(
         with World(gateway_cores=cores.gateway, other_cores=cores.others) as world:
             _under_load(results, world, sections=sections, effort=effort, say=say)
             notes.extend(world.missing)
+    if "block" in sections:
+        _block_check(results, effort.policies, cores, say)
     if "primitives" in sections:
         _primitives(results, effort, cores, say)
 
 
 def _under_load(results: Results, world: World, *, sections: Sequence[str], effort: Effort, say: Say) -> None:
     rows = [row for row in ROWS if row in sections] or ["plain"]
-    straight = _start_contenders(world, rows)
+    gateways = Gateways(world) if is_built() else None
+    straight = start_contenders(world, gateways, rows, say)
     if set(sections) & {*ROWS, "latency"}:
         for measure in throughput_rounds([straight, *world.contenders], effort.throughput, say):
             results.add(measure)
@@ -90,16 +100,41 @@ def _under_load(results: Results, world: World, *, sections: Sequence[str], effo
                 say(f"memory  {contender.key} with {effort.clients} clients")
                 for measure in memory_of(contender, contender.process, connections=effort.clients):
                     results.add(measure)
+    if gateways is None:
+        world.missing.append("haetae cannot be started: there is no haetae_edge command")
+        return
+    if "start" in sections:
+        say("cold starts")
+        results.add(cold_starts(NAME, gateways.cold_start, times=effort.starts))
+    if "workers" in sections:
+        for measure in workers_rounds(gateways, world, effort.throughput, say):
+            results.add(measure)
 
 
-def _start_contenders(world: World, rows: Sequence[str]) -> Contender:
+def start_contenders(world: World, gateways: Gateways | None, rows: Sequence[str], say: Say) -> Contender:
     """Start every contender of `rows`; returns the upstream as one asked without a gateway."""
-    straight = world.start_upstream({})
+    say(f"starting {', '.join(rows)}")
+    straight = world.start_upstream(gateways.service_answers() if gateways is not None else {})
     if "plain" in rows:
         world.start_plain_peers()
     if "web" in rows:
         world.start_jwt_peers()
+    if gateways is not None:
+        world.contenders.extend(gateways.start_row(row) for row in rows)
     return straight
+
+
+def _block_check(results: Results, sizes: Sequence[int], cores: Cores, say: Say) -> None:
+    """Each size in a process of its own, as `bench.block_check` does."""
+    for size in sizes:
+        say(f"block check with {size} policies")
+        with pinned(cores.gateway):
+            done = subprocess.run(
+                [sys.executable, "-m", "bench.block_check", str(size)], check=True, capture_output=True
+            )
+        found = json.loads(done.stdout)
+        for what, unit in (("miss", "µs"), ("hit", "µs"), ("bytes", "bytes")):
+            results.add(Measure(f"block/{size}/{what}", unit, (found[what],)))
 
 
 def _primitives(results: Results, effort: Effort, cores: Cores, say: Say) -> None:

@@ -8,8 +8,8 @@ import importlib.util
 import json
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from typing import Self
 from bench.contender import Contender, Repeated, get_request
 from bench.errors import BadAnswer, NotAvailable
 from bench.loader import Address, exchange_once
+from bench.machine import pinned
 from bench.peers import (
     BODY,
     Jwt,
@@ -29,7 +30,7 @@ from bench.peers import (
 from bench.processes import Process, free_port
 from bench.tokens import AUDIENCE, ISSUER, Caller, Issuer
 
-__all__ = ["HOST", "PLAIN_PATH", "TOKENS", "World"]
+__all__ = ["HOST", "PLAIN_PATH", "TOKENS", "World", "check_answer", "check_refusal", "echo"]
 
 HOST = "api.bench.example"
 PLAIN_PATH = "/api/v1/accounts?size=23"
@@ -64,9 +65,7 @@ class World:
     ) -> None:
         self._stack.close()
 
-    def start(
-        self, name: str, command: Sequence[str], *, gateway: bool, keep_output: bool = False
-    ) -> Process:
+    def start(self, name: str, command: Sequence[str], *, gateway: bool, keep_output: bool = False) -> Process:
         """Start a process on the gateways' core (`gateway`) or the other one; it ends with the world."""
         cores = self.gateway_cores if gateway else self.other_cores
         process = Process(name, command, cores=cores, directory=self.directory, keep_output=keep_output)
@@ -107,24 +106,42 @@ class World:
             port = free_port()
             file_name = "envoy-jwt-cache" if cache else "envoy-jwt"
             try:
-                command = envoy_command(
-                    self.directory, file_name, port, self.upstream, jwt=jwt, jwt_cache=cache
-                )
+                command = envoy_command(self.directory, file_name, port, self.upstream, jwt=jwt, jwt_cache=cache)
             except NotAvailable as missing:
                 self.missing.append(str(missing))
                 return
             contender = self._add_peer("web", name, command, port, self.bearer_requests())
             check_refusal(contender, get_request(PLAIN_PATH, HOST), 401)
 
-    def start_store(self) -> Path:
-        """Start Valkey on a Unix socket, on the other core, without persistence; returns the socket's
-        path.
-        """
-        socket_path = self.directory / "store.sock"
-        command = [str(_valkey_server()), "--port", "0", "--unixsocket", str(socket_path), "--save", ""]
+    def start_store(self) -> str:
+        """Start Valkey on a loopback port, on the other core, without persistence; returns its URL."""
+        port = free_port()
+        command = [str(_valkey_server()), "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
         process = self.start("store", [*command, "--maxmemory-policy", "noeviction"], gateway=False)
-        process.wait_socket(socket_path)
-        return socket_path
+        process.wait_listening(("127.0.0.1", port))
+        return f"redis://127.0.0.1:{port}/0"
+
+    @contextmanager
+    def moved(self, *, gateway_cores: Sequence[int], other_cores: Sequence[int]) -> Iterator[None]:
+        """Use other cores for a while: for what is started meanwhile, the upstream, and the load
+        generator.
+        """
+        before = (self.gateway_cores, self.other_cores)
+        self.gateway_cores, self.other_cores = gateway_cores, other_cores
+        upstream = [process for process in self.processes if process.name == "upstream"]
+        try:
+            for process in upstream:
+                process.pin(other_cores)
+            with pinned(other_cores):
+                yield
+        finally:
+            self.gateway_cores, self.other_cores = before
+            for process in upstream:
+                process.pin(self.other_cores)
+
+    def keep(self, resource: AbstractContextManager[object]) -> None:
+        """End `resource` with the world."""
+        self._stack.enter_context(resource)
 
     def bearer_requests(self) -> list[bytes]:
         """One request for each of a thousand callers, with tokens minted now (valid 15 minutes)."""
@@ -134,9 +151,7 @@ class World:
             self.tokens = [self.issuer.token(caller, now=now, number=n) for n, caller in enumerate(callers)]
         return [get_request(PLAIN_PATH, HOST, Authorization=f"Bearer {token}") for token in self.tokens]
 
-    def _add_peer(
-        self, row: str, name: str, command: list[str], port: int, requests: list[bytes]
-    ) -> Contender:
+    def _add_peer(self, row: str, name: str, command: list[str], port: int, requests: list[bytes]) -> Contender:
         process = self.start(f"{row}-{name}".replace(" ", "-").replace(",", ""), command, gateway=True)
         address = ("127.0.0.1", port)
         process.wait_ready(address, requests[0])

@@ -15,9 +15,7 @@ def test_answer_with_length_ends_where_its_length_says() -> None:
 
 
 def test_chunked_answer_is_joined() -> None:
-    answer = parse_answer(
-        HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
-    )
+    answer = parse_answer(HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n")
     assert answer is not None
     assert answer.body == b"abc0123456789"
 
@@ -33,9 +31,7 @@ def test_chunked_answer_is_joined() -> None:
         pytest.param(HEAD + b"Content-Length: 1\r\n\r\nab", id="bytes after the body"),
         pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nX", id="bytes after the last chunk"),
         pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", id="chunk size not hexadecimal"),
-        pytest.param(
-            HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", id="chunk longer than its size"
-        ),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", id="chunk longer than its size"),
         pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 70, id="endless chunk size"),
         pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", id="HTTP/1.0"),
         pytest.param(b"HTTP/1.1 2x0 OK\r\nContent-Length: 0\r\n\r\n", id="status not a number"),
@@ -47,9 +43,7 @@ def test_answer_that_cannot_be_delimited_is_refused(wire: bytes) -> None:
         parse_answer(wire)
 
 
-@given(
-    st.integers(200, 599), st.lists(st.binary(min_size=1, max_size=40), max_size=5), st.booleans(), st.data()
-)
+@given(st.integers(200, 599), st.lists(st.binary(min_size=1, max_size=40), max_size=5), st.booleans(), st.data())
 def test_every_proper_prefix_is_incomplete_and_the_whole_is_read_back(
     status: int, parts: list[bytes], chunked: bool, data: st.DataObject
 ) -> None:

@@ -68,9 +68,7 @@ def test_closed_loop_reads_answers_of_any_shape_and_segmentation(
         pytest.param([], id="connection closed"),
         pytest.param([ANSWER + b"x"], id="bytes after the answer"),
         pytest.param([ANSWER + ANSWER], id="two answers to one request"),
-        pytest.param(
-            [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!"], id="body longer than its length"
-        ),
+        pytest.param([b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!"], id="body longer than its length"),
         pytest.param([ANSWER.replace(b"200", b"2000")], id="status of four digits"),
         pytest.param([b"nonsense\r\n\r\n"], id="no HTTP"),
     ],
@@ -93,9 +91,7 @@ def test_silence_ends_the_run(start_server: StartServer, monkeypatch: pytest.Mon
 
 def test_expected_refusals_count_as_good(start_server: StartServer) -> None:
     server = start_server(lambda number: [REFUSAL])
-    result = run_closed(
-        server.address, once(numbered(20)), connections=1, warmup=0, seconds=10, expect=Expect(503)
-    )
+    result = run_closed(server.address, once(numbered(20)), connections=1, warmup=0, seconds=10, expect=Expect(503))
     assert result.answers >= 19
     assert exchange_once(server.address, REQUEST).status == 503
 

@@ -56,7 +56,7 @@ def test_process_that_dies_at_start_is_reported_with_its_last_words(tmp_path: Pa
         with pytest.raises(NotStarted, match="no such setting"):
             process.wait_ready(("127.0.0.1", free_port()), b"")
         with pytest.raises(NotStarted, match="no such setting"):
-            process.wait_socket(tmp_path / "none.sock")
+            process.wait_listening(("127.0.0.1", free_port()))
 
 
 def test_process_that_never_answers_is_given_up(tmp_path: Path) -> None:

@@ -43,23 +43,17 @@ def test_goal_without_its_peer_is_not_judged() -> None:
 
 
 def test_table_says_which_goals_were_missed() -> None:
-    results = Results(
-        [Measure("plain/haetae", "req/s", (9_000.0,)), Measure("plain/envoy", "req/s", (10_000.0,))]
-    )
+    results = Results([Measure("plain/haetae", "req/s", (9_000.0,)), Measure("plain/envoy", "req/s", (10_000.0,))])
     text = render(results, {"cores": "2"}, notes=["noisy"])
     assert "MISSED" in text
     assert "≥ 1 × plain/envoy" in text
     assert "Note: noisy" in text
-    faster = Results(
-        [Measure("plain/haetae", "req/s", (11_000.0,)), Measure("plain/envoy", "req/s", (10_000.0,))]
-    )
+    faster = Results([Measure("plain/haetae", "req/s", (11_000.0,)), Measure("plain/envoy", "req/s", (10_000.0,))])
     assert "MISSED" not in render(faster, {})
 
 
 def test_json_keeps_every_sample(tmp_path: Path) -> None:
-    results = Results(
-        [Measure("plain/haetae", "req/s", (1.0, 3.0, 2.0)), Measure("plain/envoy", "req/s", (1.0,))]
-    )
+    results = Results([Measure("plain/haetae", "req/s", (1.0, 3.0, 2.0)), Measure("plain/envoy", "req/s", (1.0,))])
     write_json(tmp_path / "out.json", results, {"cores": "2"}, notes=[])
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["measures"][0] == {
