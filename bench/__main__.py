@@ -19,19 +19,24 @@ from bench.report import render, write_json
 from bench.rounds import Plan
 from bench.run import SECTIONS, Cores, Effort, run
 
-QUICK = Effort(throughput=Plan(1, 0.2, 0.8), latency=Plan(1, 0.2, 0.8), loops=1, starts=1, clients=1000)
-FULL = Effort(throughput=Plan(5, 1.0, 5.0), latency=Plan(5, 1.0, 5.0), loops=5, starts=5, clients=10_000)
+QUICK = Effort(
+    throughput=Plan(1, 0.2, 0.8), latency=Plan(1, 0.2, 0.8), loops=1, starts=1, clients=1000, policies=(1000,)
+)
+FULL = Effort(
+    throughput=Plan(5, 1.0, 5.0),
+    latency=Plan(5, 1.0, 5.0),
+    loops=5,
+    starts=5,
+    clients=10_000,
+    policies=(100, 100_000, 1_000_000),
+)
 NOISE_SHARE = 0.05
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Haetae beside its peers.")
-    parser.add_argument(
-        "--quick", action="store_true", help="one short round: checks the harness, not the numbers"
-    )
-    parser.add_argument(
-        "--only", metavar="LIST", help=f"sections, comma-separated, of: {', '.join(SECTIONS)}"
-    )
+    parser.add_argument("--quick", action="store_true", help="one short round: checks the harness, not the numbers")
+    parser.add_argument("--only", metavar="LIST", help=f"sections, comma-separated, of: {', '.join(SECTIONS)}")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all samples to FILE")
     parser.add_argument("--rounds", type=int, metavar="N", help="interleaved rounds (default 5)")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of each timed run (default 5)")
