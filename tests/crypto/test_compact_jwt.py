@@ -107,9 +107,7 @@ def test_any_text_is_a_token_or_the_declared_error(text: str) -> None:
 
 
 @given(st.binary(max_size=120), st.binary(max_size=120), st.binary(max_size=80))
-def test_any_segments_are_a_token_or_the_declared_error(
-    header: bytes, claims: bytes, signature: bytes
-) -> None:
+def test_any_segments_are_a_token_or_the_declared_error(header: bytes, claims: bytes, signature: bytes) -> None:
     with suppress(JwsInvalid):
         read_unverified_jwt(token(header, claims, signature), max_chars=8000).read_unverified_claims()
 

@@ -106,9 +106,7 @@ def test_bad_key_set_is_refused_whole(data: bytes) -> None:
         parse_jwks(data)
 
 
-@given(
-    st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
-)
+@given(st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_a_key_set_or_the_declared_error(data: bytes) -> None:
     with suppress(KeyFormatInvalid):
         parse_jwks(data)
@@ -118,9 +116,7 @@ _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda children: (
         st.lists(children, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "d"]), children
-        )
+        | st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "d"]), children)
     ),
     max_leaves=12,
 )
@@ -151,16 +147,12 @@ def test_sets_are_equal_when_their_keys_are_whatever_the_order() -> None:
 )  # fmt: skip
 def test_answer_that_is_no_plain_json_success_is_refused(status: int, content_type: str, coding: str) -> None:
     with pytest.raises(KeyFormatInvalid):
-        read_jwks_answer(
-            status=status, content_type=content_type, content_encoding=coding, body=document(ed("a"))
-        )
+        read_jwks_answer(status=status, content_type=content_type, content_encoding=coding, body=document(ed("a")))
 
 
 def test_answer_of_either_json_type_is_read() -> None:
     for content_type in ("application/json; charset=utf-8", "Application/JWK-Set+JSON"):
-        read_jwks_answer(
-            status=200, content_type=content_type, content_encoding="identity", body=document(ed("a"))
-        )
+        read_jwks_answer(status=200, content_type=content_type, content_encoding="identity", body=document(ed("a")))
 
 
 @pytest.mark.parametrize(
