@@ -93,6 +93,7 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
     for name in _SINGLE:
         if name in index and len(index[name]) > 1:
             raise Refusal("request-ambiguous", reason="header-repeated")
+    _check_coding(index, version=raw.version)
     length = _content_length(index, chunked=raw.chunked)
     connection = index.get(b"connection")
     return Request(
@@ -140,6 +141,13 @@ def _authority_and_target(target: str, host: str) -> tuple[str, str]:
             path = rest[end:]
             return rest[:end], path if path.startswith("/") else "/" + path
     raise Refusal("request-malformed", reason="target-form")
+
+
+def _check_coding(index: dict[bytes, list[bytes]], *, version: tuple[int, int]) -> None:
+    """`chunked` alone, and not in HTTP/1.0 (RFC 9112 section 6.1): any other coding would reach the upstream undone."""
+    codings = index.get(b"transfer-encoding")
+    if codings is not None and (version == (1, 0) or [coding.lower() for coding in codings] != [b"chunked"]):
+        raise Refusal("request-malformed", reason="framing")
 
 
 def _content_length(index: dict[bytes, list[bytes]], *, chunked: bool) -> int | None:

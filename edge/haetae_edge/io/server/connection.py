@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_BYTES = 256 * 1024
 _LINGER_SECONDS = 2.0
+#: Framing of a chunked body (sizes, extensions, trailers) may take this many bytes, and so many for each byte of it.
+_FRAMING_BYTES = 64 * 1024
+_FRAMING_RATIO = 16
 
 
 class ClientConnection(RequestHandler):
@@ -33,6 +36,8 @@ class ClientConnection(RequestHandler):
     __slots__ = (
         "_draining",
         "_head_bytes",
+        "_incoming",
+        "_incoming_wire",
         "_server",
         "_tunnel_waiter",
         "idle_since",
@@ -47,6 +52,8 @@ class ClientConnection(RequestHandler):
         self._server = server
         self._draining = False
         self._head_bytes = 0
+        self._incoming: StreamReader | None = None
+        self._incoming_wire = 0
         self._tunnel_waiter: asyncio.Future[None] | None = None
         self.idle_since = loop.time()
         self.peer = ""
@@ -65,7 +72,7 @@ class ClientConnection(RequestHandler):
             self._server.turn_away(self)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, counting the bytes of a head that is not complete yet."""
+        """Feed the parser, counting what belongs to a head or a body that is not complete yet."""
         if self._waiter is not None:
             if self._head_bytes == 0:
                 self.idle_since = self._loop.time()
@@ -73,12 +80,49 @@ class ClientConnection(RequestHandler):
             super().data_received(data)
             if self._messages:
                 self._head_bytes = 0
+                self._note_incoming()
             elif self._head_bytes > self._server.limits.header_bytes:
                 self._server.refuse_unread(self, "headers-too-large")
             return
+        incoming, queued = self._incoming, len(self._messages)
         super().data_received(data)
+        if incoming is not None:
+            self._follow_incoming(incoming, len(data))
+        if len(self._messages) > queued:
+            self._head_bytes = 0
+            self._note_incoming()
+        elif incoming is None and not self._upgraded:
+            self._count_next_head(len(data))
         if self._tunnel_waiter is not None and not self._tunnel_waiter.done():
             self._tunnel_waiter.set_result(None)
+
+    def _note_incoming(self) -> None:
+        payload = self._messages[-1][1]
+        if not payload.is_eof():
+            self._incoming, self._incoming_wire = payload, 0
+
+    def _follow_incoming(self, payload: StreamReader, size: int) -> None:
+        """What just arrived belonged to a body: is it still one?
+
+        The parser reports a broken body as one more message and forgets the body, whose reader would wait for ever.
+        """
+        self._incoming_wire += size
+        if payload.is_eof():
+            self._incoming = None
+        elif self._messages and not is_request(self._messages[-1][0]):
+            self._break_incoming(payload)
+        elif self._incoming_wire > _FRAMING_BYTES + _FRAMING_RATIO * payload.total_bytes:
+            self._break_incoming(payload)
+
+    def _break_incoming(self, payload: StreamReader) -> None:
+        self._incoming = None
+        payload.set_exception(RequestPayloadError("the framing of the body is broken"))
+
+    def _count_next_head(self, size: int) -> None:
+        """A pipelined head that grows beyond its limit while an answer is under way: that answer is the last."""
+        self._head_bytes += size
+        if self._head_bytes > self._server.limits.header_bytes:
+            self._draining = self._close = True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone: whatever is running for it is cancelled."""
