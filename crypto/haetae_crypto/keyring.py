@@ -151,9 +151,7 @@ def ring_to_json(ring: KeyRing[K], *, purpose: str, write_key: Callable[[K], Map
     return canonical_json({"version": RING_VERSION, "purpose": purpose, "keys": keys})
 
 
-def ring_from_json(
-    data: bytes, *, purpose: str, read_key: Callable[[str, Mapping[str, object]], K]
-) -> KeyRing[K]:
+def ring_from_json(data: bytes, *, purpose: str, read_key: Callable[[str, Mapping[str, object]], K]) -> KeyRing[K]:
     """Read what `ring_to_json` wrote; `read_key` gets the key id and the key's own members.
 
     Raises KeyFormatInvalid for any other text, another version or another purpose.
@@ -179,14 +177,12 @@ def _read_entry(item: object, read_key: Callable[[str, Mapping[str, object]], K]
     kid, state, key = item["kid"], item["state"], item["key"]
     if not isinstance(kid, str) or not isinstance(key, dict):
         raise KeyFormatInvalid("a key needs an id and an object")
-    if state not in set(KeyState):
+    if not isinstance(state, str) or state not in set(KeyState):
         raise KeyFormatInvalid(f"key {kid!r} has an unknown state")
     not_before, not_after = item["not_before"], item["not_after"]
     if type(not_before) is not int or type(not_after) is not int:
         raise KeyFormatInvalid(f"key {kid!r} needs whole Unix seconds")
-    return RingEntry(
-        kid=kid, key=read_key(kid, key), state=KeyState(state), not_before=not_before, not_after=not_after
-    )
+    return RingEntry(kid=kid, key=read_key(kid, key), state=KeyState(state), not_before=not_before, not_after=not_after)
 
 
 def _aged(entry: RingEntry[K], *, now: float, promote: bool) -> RingEntry[K]:

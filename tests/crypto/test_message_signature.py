@@ -9,6 +9,7 @@ from haetae_crypto.errors import SignatureInvalid
 from haetae_crypto.message_signature import parse_signatures, sign_message, verify_message
 from haetae_crypto.signature_algorithms import verify_ed25519
 from haetae_crypto.signing_keys import SigningKey
+from haetae_crypto.structured import Item
 from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, MappingKeyResolver, algorithms
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,7 +135,7 @@ def test_own_signature_verifies_and_binds_every_component() -> None:
     assert fields[0] == 's=("@method" "@query-param";name="baz" "example-dict";key="b");created=1;keyid="k"'
     signature = parse_signatures([fields[0]], [fields[1]])[0]
     verify_message(signature, REQUEST, verify)
-    changed = Message(method="POST", query=REQUEST.query, fields=REQUEST.fields | {"example-dict": ["b=3"]})
+    changed = Message(method="POST", query=REQUEST.query, fields={**REQUEST.fields, "example-dict": ["b=3"]})
     with pytest.raises(SignatureInvalid):
         verify_message(signature, changed, verify)
 
@@ -201,7 +202,7 @@ def test_any_text_gives_signatures_or_the_declared_error(noise: str, grammar: st
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=8), max_size=3), st.text(max_size=20))
 def test_any_field_values_give_a_base_or_the_declared_error(fields: dict[str, str], query: str) -> None:
     message = Message(method="GET", query=query, fields={name.lower(): [value] for name, value in fields.items()})
-    components = [(name, {}) for name in message.fields] + [("@query", {})]
+    components: list[Item] = [(name, {}) for name in [*message.fields, "@query"]]
     try:
         base = signature_base(components, "()", message)
     except SignatureInvalid:
@@ -215,7 +216,7 @@ def peer_message() -> SimpleNamespace:
     return SimpleNamespace(method="POST", url="https://bank.example/v1/x?a=1&b=%20", headers=headers)
 
 
-PEER_KEYS = MappingKeyResolver(public_keys={"k": KEY.public.key}, private_keys={"k": KEY.jwk.key})  # type: ignore[dict-item]
+PEER_KEYS = MappingKeyResolver(public_keys={"k": KEY.public.key}, private_keys={"k": KEY.jwk.key})
 OUR_VIEW = Message(
     method="POST",
     scheme="https",

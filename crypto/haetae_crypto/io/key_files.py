@@ -117,14 +117,29 @@ def _read_private(file: Path) -> bytes:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as why:
         raise KeyFileInvalid(f"{file}: cannot be read: {why.strerror}") from None
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(stream.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise KeyFileInvalid(f"{file}: not a regular file")
         _check_private(file, found, "chmod 600")
-        data = stream.read(MAX_FILE_BYTES + 1)
+        data = _read_bounded(descriptor)
+    except OSError as why:
+        raise KeyFileInvalid(f"{file}: cannot be read: {why.strerror}") from None
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise KeyFileInvalid(f"{file}: larger than {MAX_FILE_BYTES} bytes")
+    return data
+
+
+def _read_bounded(descriptor: int) -> bytes:
+    """At most one byte more than the limit; a short read is not the end."""
+    data = b""
+    while len(data) <= MAX_FILE_BYTES:
+        piece = os.read(descriptor, MAX_FILE_BYTES + 1 - len(data))
+        if not piece:
+            break
+        data += piece
     return data
 
 
