@@ -25,9 +25,7 @@ class BodyStream:
         "paused",
     )
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, *, high_water: int
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, *, high_water: int) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = transport
         self._high_water = high_water

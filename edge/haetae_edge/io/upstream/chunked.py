@@ -53,6 +53,8 @@ class ChunkedBody:
                 if line is None:
                     self._keep_size_line(data[position:])
                     break
+                if line.end() - position > MAX_CHUNK_LINE:
+                    raise BadResponse("chunk extension too long")
                 position = line.end()
                 length = int(line[1], 16)
                 if length:
@@ -86,13 +88,14 @@ class ChunkedBody:
 
     def _take_trailers(self, data: bytes, position: int) -> None:
         """Finish the body at the empty line, or keep what there is of the trailers."""
-        end = _TRAILERS.match(data, position)
-        if end is not None:
+        trailers = _TRAILERS.match(data, position)
+        if trailers is not None and trailers.end() - position <= MAX_TRAILERS:
             self.done = True
-            self.surplus = len(data) - end.end()
+            self.surplus = len(data) - trailers.end()
             return
         rest = data[position:]
-        if b"\r\n\r\n" in rest or rest.startswith(b"\n") or len(rest) >= MAX_TRAILERS:
+        ended = trailers is not None or b"\r\n\r\n" in rest or rest.count(b"\n") != rest.count(b"\r\n")
+        if ended or len(rest) >= MAX_TRAILERS:
             raise BadResponse("malformed trailers")
         self._pending = rest
 

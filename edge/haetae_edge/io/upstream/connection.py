@@ -153,8 +153,8 @@ class Connection(asyncio.Protocol):
             self._fail(Truncated("the response was abandoned by its reader"))
 
     def discard(self) -> None:
-        """Close at once, whatever is going on. May be called again."""
-        self._shut(abort=True)
+        """Close at once, and end whatever is going on. May be called again."""
+        self._fail(Truncated("the gateway closed the connection to the upstream"))
 
     # -- called by the loop ------------------------------------------------------------------------
 
@@ -287,15 +287,14 @@ class Connection(asyncio.Protocol):
         surplus = len(data) - end - framing
         if framing >= 0 and surplus >= 0:
             body = data[end : end + framing]
-            self._end_exchange(reusable=not surplus)
             self._respond(UpstreamResponse(status, reason, headers[:], length, body))
+            self._end_exchange(reusable=not surplus)
             return
         self._decoder = decoder_for(framing)
         stream = self._begin_stream(BODY)
-        response = UpstreamResponse(status, reason, headers[:], length, None, stream, self, self._loop)
+        self._respond(UpstreamResponse(status, reason, headers[:], length, None, stream, self, self._loop))
         if len(data) > end:
             self._on_body_bytes(data[end:])
-        self._respond(response)
 
     def _respond(self, response: UpstreamResponse) -> None:
         """Hand the response to the caller, unless it was cancelled meanwhile."""
@@ -362,6 +361,7 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         """End the exchange with ``error``, wherever its caller is waiting, and close."""
         waiter, stream = self._waiter, self._stream
+        self._waiter = None
         self._shut(abort=True)
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
@@ -373,7 +373,7 @@ class Connection(asyncio.Protocol):
             self._pool.idle_ended(self)
         self._phase = CLOSED
         self._out.stop()
-        self._stream = self._decoder = self._waiter = self._partial = None
+        self._stream = self._decoder = self._partial = None
         if abort:
             self._transport.abort()
         elif not self._transport.is_closing():

@@ -48,9 +48,7 @@ class Dialer:
     ) -> None:
         if origin.scheme == "http" and (ssl_context is not None or peer_check is not None):
             raise ValueError("an http upstream has no TLS")
-        if ssl_context is not None and (
-            not ssl_context.check_hostname or ssl_context.verify_mode != ssl.CERT_REQUIRED
-        ):
+        if ssl_context is not None and (not ssl_context.check_hostname or ssl_context.verify_mode != ssl.CERT_REQUIRED):
             raise ValueError("the TLS context of an upstream checks chain and host name")
         self._origin = origin
         self._settings = settings
@@ -78,9 +76,7 @@ class Dialer:
         now = self._loop.time()
         if now >= self._fresh_until:
             try:
-                found = await self._loop.getaddrinfo(
-                    self._origin.host, self._origin.port, type=socket.SOCK_STREAM
-                )
+                found = await self._loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
             except OSError as error:
                 raise ConnectFailed("the upstream's name has no address") from error
             unique = dict.fromkeys((int(family), cast(Target, address)) for family, _, _, _, address in found)
@@ -99,9 +95,7 @@ class Dialer:
                 if remaining:
                     attempts.add(self._loop.create_task(_connect(self._loop, remaining.pop(0))))
                 delay = self._settings.attempt_delay if remaining else None
-                done, attempts = await asyncio.wait(
-                    attempts, timeout=delay, return_when=asyncio.FIRST_COMPLETED
-                )
+                done, attempts = await asyncio.wait(attempts, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in done:
                     try:
                         winner = attempt.result()

@@ -22,9 +22,7 @@ UNTIL_CLOSE: Final = -2
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n")
 # Anchored to a line start by the look-behind, so that as many matches as line feeds means: every line is a
 # field.
-_FIELDS = re.compile(
-    rb"(?<=\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)(?<![\t ])\r\n"
-)
+_FIELDS = re.compile(rb"(?<=\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)(?<![\t ])\r\n")
 # The same with white space allowed before the line end; tried only when the one above does not cover the
 # head.
 _PADDED_FIELDS = re.compile(rb"(?<=\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r\n")

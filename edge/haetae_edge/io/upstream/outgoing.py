@@ -30,9 +30,7 @@ class Outgoing:
         """Whether a body is still being sent."""
         return self._pump is not None
 
-    def pump(
-        self, source: BodySource, *, on_sent: Callable[[], None], on_error: Callable[[Exception], None]
-    ) -> None:
+    def pump(self, source: BodySource, *, on_sent: Callable[[], None], on_error: Callable[[Exception], None]) -> None:
         """Send a body as it arrives.
 
         One of the callbacks is called, once, unless ``stop`` is called before.

@@ -165,9 +165,7 @@ class Upstream:
         return connection
 
     def _new_connection(self) -> Connection:
-        return Connection(
-            pool=self, loop=self._loop, settings=self._settings, reader=self._reader, tls=self._tls
-        )
+        return Connection(pool=self, loop=self._loop, settings=self._settings, reader=self._reader, tls=self._tls)
 
     async def _wait(self, due: float) -> Connection | None:
         """Wait for a connection, or for a free slot (``None``), which is ours then. Raises PoolExhausted."""
