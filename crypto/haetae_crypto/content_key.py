@@ -7,9 +7,9 @@
 Rules kept:
 - Header, key ids and plaintext have bounded or exact sizes; parameters other than `kid` and `v`, or given
   twice, are refused.
-- A key that opened is remembered in a bounded cache under its header text *and* the signing device's key id.
-  A hit is judged again by age and by the ring, so a cached key never outlives its 900 s or a retired gateway
-  key.
+- A key that opened is remembered in a bounded cache under its header's digest *and* the signing device's key
+  id. A hit is judged again by age and by the ring, so a cached key never outlives its 900 s or a retired
+  gateway key.
 - Every failure is ContentKeyInvalid, and a failed opening never says why.
 
 Not done here: whether a route needs an encrypted body; body encryption (`body`).
@@ -17,6 +17,7 @@ Not done here: whether a route needs an encrypted body; body encryption (`body`)
 
 import base64
 import binascii
+import hashlib
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class ContentKeyOpener:
         self._max_entries = max_entries
         self._max_age = max_age
         self._skew = skew
-        self._opened: OrderedDict[tuple[str, str], ContentKey] = OrderedDict()
+        self._opened: OrderedDict[tuple[str, bytes], ContentKey] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -162,7 +163,8 @@ class ContentKeyOpener:
 
     def open(self, value: str, *, keyid: str, now: float) -> ContentKey:
         """As `open_content_key`, same errors; a repeated header costs a look-up."""
-        slot = (keyid, value)
+        # The digest stands for the header, whose 1.6 kB would otherwise be most of the memory used.
+        slot = (keyid, hashlib.sha256(value.encode("utf-8", errors="surrogatepass")).digest())
         known = self._opened.get(slot)
         if known is None:
             known = open_content_key(
@@ -183,9 +185,7 @@ class ContentKeyOpener:
 
 
 # The one spelling our own client writes. Other spellings of the same item take the general parser.
-_CANONICAL = re.compile(
-    r':((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?):;kid="([!#-\[\]-~ ]+)";v=1'
-)
+_CANONICAL = re.compile(r':((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?):;kid="([!#-\[\]-~ ]+)";v=1')
 
 
 def _check_age(created: int, *, now: float, max_age: int, skew: int) -> None:

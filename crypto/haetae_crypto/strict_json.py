@@ -10,6 +10,7 @@ Not done here: schema checks. Each document's own module checks its members.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 MAX_JSON_BYTES = 1 << 20
@@ -88,8 +89,15 @@ def _require_unicode(text: str) -> None:
         text.encode("utf-8", errors="strict")  # a lone surrogate raises UnicodeEncodeError, a ValueError
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("number too large for JSON")
+    return value
+
+
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_no_constant, parse_float=_finite)

@@ -152,6 +152,8 @@ def test_remembered_key_is_still_bound_to_its_device() -> None:
     opener.open(value, keyid=DEVICE, now=NOW)
     with pytest.raises(ContentKeyInvalid):
         opener.open(value, keyid="dev_thief", now=NOW)
+    with pytest.raises(ContentKeyInvalid):
+        opener.open("\ud800", keyid=DEVICE, now=NOW)
 
 
 def test_remembered_key_dies_with_its_gateway_key() -> None:

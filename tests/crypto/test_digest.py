@@ -24,6 +24,7 @@ SHA512 = member("sha-512", hashlib.sha512(BODY).digest())
 def test_digest_of_the_empty_body_is_the_known_one() -> None:
     assert content_digest(b"") == "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
     verify_content_digest([content_digest(b"")], b"")
+    assert content_digest(BODY) == "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"
 
 
 @pytest.mark.parametrize(

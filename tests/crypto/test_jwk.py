@@ -216,6 +216,7 @@ def test_canonical_json_reads_back_equal_and_is_stable(value: dict[str, Any]) ->
         b'{"b":{"a":1,"a":2}}',
         b'{"a":NaN}',
         b'{"a":-Infinity}',
+        b'{"a":1e999}',
         b'{"a":9007199254740992}',
         b'{"a":[[9007199254740992]]}',
         b'\xef\xbb\xbf{"a":1}',
