@@ -12,13 +12,13 @@ import dataclasses
 import functools
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from collections.abc import Mapping as Map
 from enum import Enum
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from haetae_edge.config.nodes import Mapping, Node, Place, Problems, Scalar, Sequence, describe, shorten
-from haetae_edge.config.spelling import kebab, snake, suggestion
+from haetae_edge.config.spelling import kebab, nearest, snake, suggestion
 from haetae_edge.config.values import ArgumentError, Derived, From
 
 T = TypeVar("T")
@@ -28,8 +28,8 @@ Hint: TypeAlias = object
 #: What a field holds, or `_FAILED`.
 Value: TypeAlias = Any
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
-_NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d{1,18})?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 
 
 class _Failed:
@@ -82,11 +82,12 @@ class Binder:
             return self._fail(node.place, f"{what} must be a mapping of fields, not {describe(node)}")
         known = hints_of(cls)
         given: dict[str, tuple[Scalar, Node]] = {}
+        excused: set[str | None] = set()
         failed = False
         for key, value in node.entries:
             name = snake(key.text)
             if name not in known:
-                self._unknown(key, known, what)
+                excused.add(self._unknown(key, known, what))
                 failed = True
             elif name in given:
                 first = given[name][0]
@@ -95,17 +96,28 @@ class Binder:
                 failed = True
             else:
                 given[name] = (key, value)
-        bound = self._construct(cls, given, node.place, what)
+        bound = self._construct(cls, given, node.place, what, excused)
         return _FAILED if failed else bound
 
-    def _unknown(self, key: Scalar, known: Map[str, Any], what: str) -> None:
+    def _unknown(self, key: Scalar, known: Map[str, Any], what: str) -> str | None:
+        """Report a field nobody knows; the snake-case name of the one it was probably meant to be."""
         names = [self._spell(name) for name in known]
         allowed = ", ".join(names) or "none"
-        near = suggestion(key.text, names)
-        message = f"`{shorten(key.text)}` is not a field of {what}{near} (fields: {allowed})"
+        near = nearest(key.text, names)
+        meant = f"; did you mean `{near}`?" if near else ""
+        message = f"`{shorten(key.text)}` is not a field of {what}{meant} (fields: {allowed})"
         self._problems.add(key.place, message)
+        return snake(near) if near else None
 
-    def _construct(self, cls: type, given: Map[str, tuple[Scalar, Node]], place: Place, what: str) -> Value:
+    def _construct(
+        self,
+        cls: type,
+        given: Map[str, tuple[Scalar, Node]],
+        place: Place,
+        what: str,
+        excused: Set[str | None] = frozenset(),
+    ) -> Value:
+        """`excused` are missing fields that a misspelt one was already taken for."""
         values: dict[str, Any] = {}
         failed = False
         for name, hint in hints_of(cls).items():
@@ -115,7 +127,8 @@ class Binder:
                 failed |= value is _FAILED
                 values[name] = value
             elif name in required_of(cls):
-                self._problems.add(place, f"{what} needs `{self._spell(name)}`: write {expected(hint)}")
+                if name not in excused:
+                    self._problems.add(place, f"{what} needs `{self._spell(name)}`: write {expected(hint)}")
                 failed = True
         if failed:
             return _FAILED
@@ -128,6 +141,8 @@ class Binder:
             return self._fail(place, f"{what}: {error}")
 
     def _value(self, hint: Hint, node: Node, what: str) -> Value:
+        if isinstance(node, Scalar) and node.broken:
+            return _FAILED
         optional, hint = unwrap_optional(hint)
         if isinstance(node, Scalar) and node.is_null and hint is not Any:
             if optional:

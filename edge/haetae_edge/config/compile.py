@@ -209,8 +209,8 @@ class _Merger:
             if missing:
                 self._problems.add(
                     place,
-                    f"`{name}` on route `{route.head.id}` uses `{{{missing[0]}}}`, which its predicates do not always set: "
-                    f"capture it in every pattern, as in `Path=/{{{missing[0]}}}/**`",
+                    f"`{name}` on route `{route.head.id}` uses `{{{missing[0]}}}`, which its predicates do not always "
+                    f"set: capture it in every pattern, as in `Path=/{{{missing[0]}}}/**`",
                 )
 
     def _check_profile(self, route: ParsedRoute, names: set[str]) -> None:

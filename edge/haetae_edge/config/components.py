@@ -58,6 +58,8 @@ class Components(Generic[C]):
         return cls
 
     def _short(self, node: Scalar) -> tuple[str, C] | None:
+        if node.broken:
+            return None
         name, _, text = node.text.partition("=")
         name = name.strip()
         cls = self._class(name, node.place)

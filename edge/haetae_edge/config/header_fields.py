@@ -45,8 +45,8 @@ def removable_field(name: str, *, argument: str = "name") -> bytes:
 def compile_value(template: str) -> Expand:
     """A value whose `{name}` are URI variables.
 
-    The result is None when a variable holds what no header value may hold; an unknown variable stays as
-    written, which Spring refuses at run time and we at load time where the route shows it.
+    The result is None when a variable holds what no header value may hold. That every variable is set was
+    checked when the route was loaded.
     """
     pieces = _VARIABLE.split(template)
     if len(pieces) == 1:

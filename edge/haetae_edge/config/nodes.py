@@ -23,7 +23,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One piece of text.
+    """One piece of text. `broken`: its placeholders could not be filled, which is already reported.
 
     `plain` is true when it stood without quotes; only then can it mean "nothing". `written` is the text as it
     stands in the file, before placeholders: messages quote it, so that no value of the environment reaches a
@@ -34,6 +34,7 @@ class Scalar:
     plain: bool
     place: Place
     written: str
+    broken: bool = False
 
     @property
     def is_null(self) -> bool:

@@ -40,8 +40,9 @@ def _resolve_scalar(node: Scalar, environment: Map[str, str], problems: Problems
         text = expand(node.text, environment)
     except ValueError as error:
         problems.add(node.place, str(error))
-        return node
-    return Scalar(text=text, plain=node.plain, place=node.place, written=node.written)
+        return Scalar(text=node.text, plain=node.plain, place=node.place, written=node.written, broken=True)
+    # What is filled with nothing is nothing, quoted or not: `token: "${TOKEN:}"` switches the token off.
+    return Scalar(text=text, plain=node.plain or not text, place=node.place, written=node.written)
 
 
 def _expand(text: str, environment: Map[str, str], *, depth: int) -> str:

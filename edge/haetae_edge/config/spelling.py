@@ -26,10 +26,16 @@ def camel(name: str) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known name, or nothing."""
+    """The end of a sentence with the nearest known name, or nothing."""
+    near = nearest(name, known)
+    return f"; did you mean `{near}`?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that looks most like this one, if any does."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not near:
         folded = {candidate.lower(): candidate for candidate in names}
         near = [folded[found] for found in difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)]
-    return f"; did you mean `{near[0]}`?" if near else ""
+    return near[0] if near else None

@@ -19,9 +19,9 @@ from haetae_edge.address import IPNetwork
 from haetae_edge.config.pattern import Pattern
 from haetae_edge.headers import is_safe_value, is_token
 
-_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s?(ns|us|ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s?(ns|us|ms|s|m|h|d)")
 _ISO_DURATION = re.compile(
-    r"P(?:(?P<d>\d{1,6})D)?(?:T(?=\d)(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?",
+    r"P(?:(?P<d>[0-9]{1,6})D)?(?:T(?=[0-9])(?:(?P<h>[0-9]{1,9})H)?(?:(?P<m>[0-9]{1,9})M)?(?:(?P<s>[0-9]{1,9}(?:\.[0-9]{1,9})?)S)?)?",
     re.IGNORECASE,
 )
 _SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -33,7 +33,7 @@ _OTHER_SCHEMES: Final = {
     "no": "every route has an upstream; write `http://host:port`",
 }
 _MAX_SECONDS: Final = 366 * 86400.0
-_SIZE = re.compile(r"(\d{1,15})\s?(B|KB|MB|GB|TB)")
+_SIZE = re.compile(r"([0-9]{1,15})\s?(B|KB|MB|GB|TB)")
 _BYTES: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
