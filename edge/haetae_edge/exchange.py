@@ -125,6 +125,7 @@ class Facts:
     body: str | None = None
     policy: str | None = None
     policy_action: str | None = None
+    policy_why: str | None = None
     observed: tuple[str, ...] = ()
     reason: str | None = None
     upstream: str | None = None

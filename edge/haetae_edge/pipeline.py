@@ -57,7 +57,7 @@ class Pipeline:
 
     async def _forward(self, exchange: Exchange) -> Response:
         request = exchange.request
-        via = request.index.get(b"via")
+        via = request.values.get(b"via")
         if via is not None and any(self._via in value for value in via):
             raise Refusal("loop-detected", reason="via")
         matched = self._table.match(request)

@@ -17,7 +17,15 @@ from haetae_edge.target import Authority, Target, parse_authority, parse_target
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 #: At most one line each: two copies would let us and the upstream pick different ones.
-_SINGLE = (b"authorization", b"content-type", b"content-encoding", b"content-digest", b"haetae-key", b"expect", b"origin")
+_SINGLE = (
+    b"authorization",
+    b"content-type",
+    b"content-encoding",
+    b"content-digest",
+    b"haetae-key",
+    b"expect",
+    b"origin",
+)
 
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 
@@ -25,7 +33,7 @@ _NO_OPTIONS: frozenset[bytes] = frozenset()
 class Request(NamedTuple):
     """One request, as every part of the gateway sees it (a named tuple: immutable, and cheap to make).
 
-    `fields` are the header lines in order, names in lower case, values as received and printable ASCII. `index` maps
+    `fields` are the header lines in order, names in lower case, values as received and printable ASCII. `values` maps
     a name to its values. `options` are the lower-case `Connection` options. `content_length` is None when the body is
     chunked or absent; `has_body` tells those apart. `received` is wall-clock seconds.
     """
@@ -36,7 +44,7 @@ class Request(NamedTuple):
     scheme: str
     client: ClientAddress
     fields: tuple[tuple[bytes, bytes], ...]
-    index: dict[bytes, list[bytes]]
+    values: dict[bytes, list[bytes]]
     options: frozenset[bytes]
     content_length: int | None
     has_body: bool
@@ -52,7 +60,7 @@ class Request(NamedTuple):
 
         Raises `Refusal("request-ambiguous")` when it occurs more often.
         """
-        values = self.index.get(name)
+        values = self.values.get(name)
         if values is None:
             return None
         if len(values) > 1:
@@ -61,7 +69,7 @@ class Request(NamedTuple):
 
     def field_lines(self, name: str) -> Sequence[str]:
         """All values of a field in order (lower-case name); empty when absent."""
-        values = self.index.get(name.encode("ascii"))
+        values = self.values.get(name.encode("ascii"))
         return [value.decode("ascii") for value in values] if values else ()
 
 
@@ -89,7 +97,11 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
     hosts = index.get(b"host")
     if hosts is None or len(hosts) != 1:
         raise Refusal("request-malformed", reason="host-count")
-    host, target = _authority_and_target(raw.target, hosts[0].decode("ascii"))
+    named = hosts[0].decode("ascii")
+    host, target = _authority_and_target(raw.target, named)
+    if host is not named or client.host is not None:
+        # Not what decides, but still a message with an invalid Host (RFC 9112 section 3.2).
+        parse_authority(named, scheme=scheme)
     for name in _SINGLE:
         if name in index and len(index[name]) > 1:
             raise Refusal("request-ambiguous", reason="header-repeated")
@@ -103,8 +115,8 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
         scheme=client.scheme or scheme,
         client=client,
         fields=fields,
-        index=index,
-        options=connection_options(connection) if connection else _NO_OPTIONS,
+        values=index,
+        options=_options(connection, version=raw.version) if connection else _NO_OPTIONS,
         content_length=length,
         has_body=raw.chunked or bool(length),
         received=received,
@@ -141,6 +153,12 @@ def _authority_and_target(target: str, host: str) -> tuple[str, str]:
             path = rest[end:]
             return rest[:end], path if path.startswith("/") else "/" + path
     raise Refusal("request-malformed", reason="target-form")
+
+
+def _options(connection: Sequence[bytes], *, version: tuple[int, int]) -> frozenset[bytes]:
+    """The `Connection` options; an upgrade in HTTP/1.0 is ignored (RFC 9110 section 7.8)."""
+    options = connection_options(connection)
+    return options - {b"upgrade"} if version == (1, 0) else options
 
 
 def _check_coding(index: dict[bytes, list[bytes]], *, version: tuple[int, int]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from haetae_crypto import BodyEncryptor, seal_body
+from haetae_crypto.body import BodyEncryptor, seal_body
 
 from haetae_edge.exchange import BodyStream, Exchange, Response
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from haetae_crypto import ContentKey, DeviceKey
+from haetae_crypto.app_channel import DeviceKey
+from haetae_crypto.content_key import ContentKey
 from haetae_oidc import AccessToken
 from haetae_passport import CallContext, Risk
 from haetae_policy import ApiFacts, Facts, Verdict
@@ -66,6 +67,10 @@ class IdentityService(Protocol):
         """User, device, consents and risk for a Passport. Raises DependencyUnavailable."""
         ...
 
+    def forget(self, *, user: str | None = None, device: str | None = None) -> None:
+        """Drop what is remembered of a user or device key."""
+        ...
+
 
 class ContentKeys(Protocol):
     """Opens `Haetae-Key` values with the gateway's ring, remembering opened ones."""
@@ -84,6 +89,10 @@ class Tokens(Protocol):
 
     async def refresh(self, token: str, unverified_kid: str | None) -> None:
         """Fetch the keys this token needs. Raises haetae_oidc.TokenInvalid or DependencyUnavailable."""
+        ...
+
+    def forget_user(self, subject: str) -> None:
+        """Drop remembered tokens of a user."""
         ...
 
 

@@ -12,20 +12,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from haetae_crypto import (
+from haetae_crypto.app_channel import (
+    UnverifiedSignature,
+    check_window,
+    parse_app_signature,
+    verify_app_signature,
+)
+from haetae_crypto.body import open_body
+from haetae_crypto.digest import verify_content_digest
+from haetae_crypto.errors import (
     BodyUndecryptable,
     ClockSkew,
     ContentKeyInvalid,
     SignatureInvalid,
     SignatureMissing,
-    UnverifiedSignature,
-    Window,
-    check_window,
-    open_body,
-    parse_app_signature,
-    verify_app_signature,
-    verify_content_digest,
 )
+from haetae_crypto.replay import Window
 
 from haetae_edge.config.values import ArgumentError, DataSize, Duration
 from haetae_edge.errors import Refusal
@@ -164,9 +166,7 @@ class _Channel:
 
     async def _device(self, exchange: Exchange, unverified: UnverifiedSignature) -> DeviceRecord:
         try:
-            return self._identity.cached_device(unverified.keyid) or await self._identity.device(
-                unverified.keyid
-            )
+            return self._identity.cached_device(unverified.keyid) or await self._identity.device(unverified.keyid)
         except UnknownDevice:
             raise self._refuse(exchange, "signature-invalid", "unknown_key") from None
         except DependencyUnavailable:
@@ -182,9 +182,7 @@ class _Channel:
 
     def _refuse(self, exchange: Exchange, code: str, fact: str) -> Refusal:
         exchange.facts.signature = fact
-        return Refusal(
-            code, reason=f"signature-{fact}", headers=_CHALLENGE if code == "signature-invalid" else ()
-        )
+        return Refusal(code, reason=f"signature-{fact}", headers=_CHALLENGE if code == "signature-invalid" else ())
 
     async def claim(self, exchange: Exchange) -> None:
         """Make this request the only one with its nonce."""

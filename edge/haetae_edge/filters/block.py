@@ -81,7 +81,7 @@ class _Enforcer:
         if verdict.action is Action.THROTTLE and self._policies.within_rate(verdict, now_ms):
             return
         facts = exchange.facts
-        facts.policy, facts.policy_action = verdict.policy_id, verdict.action.value
+        facts.policy, facts.policy_action, facts.policy_why = verdict.policy_id, verdict.action.value, verdict.why
         if verdict.action is Action.THROTTLE:
             raise Refusal("throttled", reason="policy-throttle")
         if verdict.action is Action.CHALLENGE:

@@ -39,7 +39,7 @@ class Trace:
         def step(exchange: Exchange) -> None:
             random = int.from_bytes(random_bytes(24), "big")
             trace = read_trace(
-                exchange.request.index,
+                exchange.request.values,
                 high=random >> 128,
                 low=(random >> 64) & 0xFFFFFFFFFFFFFFFF,
                 span=random & 0xFFFFFFFFFFFFFFFF,

@@ -18,16 +18,19 @@ from urllib.parse import urlsplit
 import aiohttp
 from haetae_oidc import AccessTokenVerifier, TokenPolicy
 from haetae_oidc.io.jwks import IssuerAddress, KeySource
+from haetae_policy.model import Subject
+from haetae_policy.reference import KEY_BYTES, ReferenceMaker
 
 from haetae_edge.address import AddressReader
 from haetae_edge.config.gateway import GatewayConfig, IssuerSettings, UpstreamPoolSettings
-from haetae_edge.exchange import Step
+from haetae_edge.exchange import Send, Step
 from haetae_edge.filter import BuildContext, Steps
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.identity import HttpIdentityService
 from haetae_edge.io.keys import GatewayKeys
 from haetae_edge.io.nonces import RedisNonces
 from haetae_edge.io.policies import EdgePolicies
+from haetae_edge.io.reference import References
 from haetae_edge.io.tokens import IssuerTokens
 from haetae_edge.io.upstream import Origin, Upstream, UpstreamSettings
 from haetae_edge.route import Route, RouteDefinition
@@ -49,6 +52,7 @@ class Composition:
     via: bytes
     policies: EdgePolicies | None
     nonces: RedisNonces | None
+    references: References
 
     def not_ready(self) -> str | None:
         """Why this worker should not be sent requests yet, or None."""
@@ -69,7 +73,9 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
         await _add_identity(config, services, stack)
         await _add_tokens(config, services, stack)
         policies, nonces = await _add_redis(config, services, stack, worker=worker)
-        await _add_keys(config, services, stack, well_known)
+        keys = await _add_keys(config, services, stack, well_known)
+        if policies is not None:
+            _forget_on_policy(policies, services)
         via = f"haetae-{config.name}".encode("ascii")
         routes = _Routes(config, services, via)
         stack.push_async_callback(routes.close)
@@ -81,6 +87,9 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
             via=via,
             policies=policies,
             nonces=nonces,
+            references=References(
+                ReferenceMaker(key=keys.reference_key() if keys is not None else os.urandom(KEY_BYTES)), policies
+            ),
         )
 
 
@@ -134,7 +143,7 @@ async def _add_redis(
 ) -> tuple[EdgePolicies | None, RedisNonces | None]:
     if config.redis is None:
         return None, None
-    policies = await stack.enter_async_context(EdgePolicies(config.redis, services, worker=worker))
+    policies = await stack.enter_async_context(EdgePolicies(config.redis, worker=worker))
     nonces = RedisNonces(policies.hot_client(), prefix=config.redis.prefix, deadline=config.redis.timeout)
     stack.push_async_callback(nonces.close)
     services.policies = policies
@@ -144,9 +153,9 @@ async def _add_redis(
 
 async def _add_keys(
     config: GatewayConfig, services: Services, stack: AsyncExitStack, well_known: WellKnown
-) -> None:
+) -> GatewayKeys | None:
     if config.passport is None:
-        return
+        return None
     keys = GatewayKeys(
         config.keys_directory,
         passport_issuer=config.passport.issuer,
@@ -158,6 +167,20 @@ async def _add_keys(
     services.passports = keys.minter
     task = asyncio.create_task(_keep_keys_fresh(keys, well_known))
     stack.callback(task.cancel)
+    return keys
+
+
+def _forget_on_policy(policies: EdgePolicies, services: Services) -> None:
+    """A policy that names somebody takes effect on what is remembered of them, too."""
+    identity, tokens = services.identity, services.tokens
+
+    def forget(subject: Subject) -> None:
+        if identity is not None and (subject.user is not None or subject.device is not None):
+            identity.forget(user=subject.user, device=subject.device)
+        if tokens is not None and subject.user is not None:
+            tokens.forget_user(subject.user)
+
+    policies.on_subject(forget)
 
 
 async def _keep_keys_fresh(keys: GatewayKeys, well_known: WellKnown) -> None:
@@ -183,7 +206,7 @@ class _Routes:
         )
         built = [filter_.build(context) for filter_ in definition.filters]
         forwarder = Forwarder(self._upstream(origin), host=_host_of(definition.uri), via=self._via)
-        send = forwarder.send
+        send: Send = forwarder.send
         for steps in reversed(built):
             if steps.around is not None:
                 send = steps.around(send)

@@ -112,7 +112,7 @@ def wants_websocket(request: Request) -> bool:
     """Whether the client asks for a WebSocket (RFC 6455 section 4.1): GET, and both fields name it."""
     if b"upgrade" not in request.options:
         return False
-    values = request.index.get(b"upgrade", [])
+    values = request.values.get(b"upgrade", [])
     return request.method == "GET" and not request.has_body and [v.lower() for v in values] == [b"websocket"]
 
 

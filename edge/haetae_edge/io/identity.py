@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
-from haetae_crypto import CryptoError, DeviceKey
+from haetae_crypto.app_channel import DeviceKey
+from haetae_crypto.errors import CryptoError
 
 from haetae_edge.services import DependencyUnavailable, DeviceRecord, UnknownDevice
 
@@ -75,7 +76,9 @@ class HttpIdentityService:
             if not (keyid == device or (entry[1] is not None and user is not None and entry[1].user_id == user))
         }
         self._contexts = {
-            key: entry for key, entry in self._contexts.items() if key[0] != user and (device is None or key[1] != device)
+            key: entry
+            for key, entry in self._contexts.items()
+            if key[0] != user and (device is None or key[1] != device)
         }
 
     async def _once(self, key: object, fetch: Callable[[], Awaitable[T]]) -> T:

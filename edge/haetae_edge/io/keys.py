@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from haetae_crypto import ContentKeyOpener, CryptoError, GatewayRing, SigningRing, build_app_keys
+from haetae_crypto.content_key import ContentKeyOpener
+from haetae_crypto.discovery import build_app_keys
+from haetae_crypto.errors import CryptoError
+from haetae_crypto.gateway_keys import GatewayRing
 from haetae_crypto.io.key_files import KeyDirectory
+from haetae_crypto.keys import hkdf_expand, hkdf_extract
+from haetae_crypto.signing_keys import SigningRing
 from haetae_passport import JWKS_PATH, PassportMinter, jwks_document
 
 from haetae_edge.well_known import APP_KEYS_PATH, WellKnown
 
+_REFERENCE_LABEL = b"haetae/1 support references"
 _log = logging.getLogger("haetae.keys")
 
 
@@ -31,6 +37,11 @@ class GatewayKeys:
         self.minter = PassportMinter(issuer=passport_issuer, ring=self._passport, lifetime=passport_ttl)
         self._app.active(now=now)
         self._passport.active(now=now)
+
+    def reference_key(self) -> bytes:
+        """The 32-byte key of support references: the same wherever the root key is, and of no use for anything else."""
+        secret = self._root.entries[0].key.jwk.ed25519_seed()
+        return hkdf_expand(hkdf_extract(b"", secret), _REFERENCE_LABEL, 32)
 
     def publish(self, well_known: WellKnown, *, now: float) -> None:
         """Render both public documents as of `now` (Unix seconds)."""

@@ -26,7 +26,6 @@ from haetae_edge.exchange import Exchange, Response
 from haetae_edge.io.access_log import AccessLog
 from haetae_edge.io.admin import admin_application
 from haetae_edge.io.compose import Composition, compose
-from haetae_edge.io.reference import References
 from haetae_edge.io.server import ClientConnection, GatewayServer
 from haetae_edge.io.supervisor import WorkerStart
 from haetae_edge.metrics import NO_ROUTE, EdgeMetrics, Gauge
@@ -80,11 +79,13 @@ class _Worker:
             if access_log is not None:
                 access_log.close()
 
-    def _server(self, parts: Composition, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop) -> GatewayServer:
+    def _server(
+        self, parts: Composition, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop
+    ) -> GatewayServer:
         pipeline = Pipeline(
             table=parts.table,
             via=parts.via,
-            reference=References(parts.policies).make,
+            reference=parts.references.make,
             clock=time.time,
             well_known=parts.well_known,
         )

@@ -25,11 +25,11 @@ class Header:
         name = self.header.lower().encode("ascii")
         pattern = self.regexp
         if pattern is None:
-            return lambda request, variables: name in request.index
+            return lambda request, variables: name in request.values
         matches = pattern.fullmatch_bytes
 
         def test(request: Request, variables: dict[str, str]) -> bool:
-            values = request.index.get(name)
+            values = request.values.get(name)
             return values is not None and any(matches(value) for value in values)
 
         return test

@@ -1,0 +1,1 @@
+"""The rim: everything here opens sockets, reads clocks, or starts processes."""
