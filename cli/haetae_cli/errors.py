@@ -53,3 +53,15 @@ class StepFailed(CliError):
     """A step of the tour did not come out as it must."""
 
     code = "step-failed"
+
+
+class RequestFailed(CliError):
+    """A request could not be sent, or its answer cannot be trusted."""
+
+    code = "request-failed"
+
+
+class BlockRefused(CliError):
+    """A block policy breaks a rule, is not there, or the store does not answer."""
+
+    code = "block-refused"

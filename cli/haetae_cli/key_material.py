@@ -27,6 +27,9 @@ PURPOSES: tuple[Purpose, ...] = ("app", "passport", "root")
 ROOT_LIFE = 3650 * DAY
 # An app that fetched the key list may keep it for a while before it seals to the next key.
 APP_LEAD = 3600
+# The first key of a ring counts as begun this long ago: a device whose clock is slow must not find it not
+# yet valid.
+BACKDATE = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +184,7 @@ def _load(load: Callable[[], R]) -> R:
 
 
 def _new_app_ring(now: float, random_bytes: RandomBytes) -> GatewayRing:
-    return new_gateway_ring(random_bytes(32), kid=_app_kid(now, random_bytes), now=int(now))
+    return new_gateway_ring(random_bytes(32), kid=_app_kid(now, random_bytes), now=int(now) - BACKDATE)
 
 
 def _app_kid(now: float, random_bytes: RandomBytes) -> str:

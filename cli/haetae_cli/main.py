@@ -14,9 +14,14 @@ from importlib import import_module
 from haetae_cli.errors import CliError
 
 COMMANDS = {
+    "up": "start the whole stack on this machine, or check it with --check",
+    "demo": "watch the gateway at work, step by step",
+    "request": "call a URL through the app channel, like curl",
     "edge": "run one gateway",
+    "block": "add, list, remove and explain block policies",
     "keys": "make, list, rotate and publish gateway keys",
     "passport": "take a Passport apart",
+    "routes": "check gateway configuration",
 }
 
 

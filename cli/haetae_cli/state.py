@@ -23,13 +23,14 @@ def default_state() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningStack:
-    """Where a running stack listens. ``gateways`` maps names to base URLs."""
+    """Where a running stack listens. ``gateways`` maps names to base URLs; ``root_key`` is public."""
 
     pid: int
     redis_url: str
     identity: str
     issuer: str
     bank: str
+    root_key: dict[str, str]
     gateways: dict[str, str] = field(default_factory=dict)
 
 

@@ -180,7 +180,13 @@ def test_state_directory_belongs_to_one_stack_at_a_time(state: StateDirectory) -
     with pytest.raises(StateInvalid, match="another haetae stack"):
         second.lock()
     stack = RunningStack(
-        pid=os.getpid(), redis_url="unix:///x", identity="i", issuer="s", bank="b", gateways={"app": "a"}
+        pid=os.getpid(),
+        redis_url="unix:///x",
+        identity="i",
+        issuer="s",
+        bank="b",
+        root_key={"kty": "OKP"},
+        gateways={"app": "a"},
     )
     state.announce(stack)
     assert second.running() == stack

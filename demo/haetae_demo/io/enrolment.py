@@ -5,9 +5,10 @@ use. Time and randomness are arguments. The calls themselves are :mod:`haetae_de
 """
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+import orjson
 from haetae_crypto.jwk import PrivateJwk
 from haetae_crypto.strict_json import read_json_object
 
@@ -74,8 +75,8 @@ async def enrol(
         session,
         "POST",
         f"{identity_url.rstrip('/')}/v1/devices",
-        json=body,
-        headers={"Authorization": f"Bearer {code}"},
+        body=orjson.dumps(body),
+        headers={"Authorization": f"Bearer {code}", "Content-Type": "application/json"},
     )
     if status == 401:
         raise CredentialsInvalid("the identity service does not know this enrolment code")
@@ -121,7 +122,13 @@ async def fetch_token(
         claims={"iss": device.keyid, "sub": device.keyid},
     )
     form = {"grant_type": GRANT, "assertion": assertion} | ({} if scope is None else {"scope": scope})
-    status, answer = await _exchange(session, "POST", endpoint, data=form)
+    status, answer = await _exchange(
+        session,
+        "POST",
+        endpoint,
+        body=urlencode(form).encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
     if status == 400 and answer.get("error") == "invalid_grant":
         raise NotFound(f"the issuer gives this device no token: {answer.get('error_description')}")
     if status != 200:
@@ -151,20 +158,19 @@ async def _exchange(
     method: str,
     url: str,
     *,
-    json: dict[str, object] | None = None,
-    data: dict[str, str] | None = None,
+    body: bytes | None = None,
     headers: dict[str, str] | None = None,
 ) -> tuple[int, dict[str, object]]:
     try:
         async with session.request(
-            method, url, json=json, data=data, headers=headers, allow_redirects=False, timeout=_TIMEOUT
+            method, url, data=body, headers=headers, allow_redirects=False, timeout=_TIMEOUT
         ) as answer:
-            body = bytearray()
+            received = bytearray()
             async for chunk in answer.content.iter_chunked(MAX_ANSWER_BYTES):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
+                received += chunk
+                if len(received) > MAX_ANSWER_BYTES:
                     raise Unreachable(f"{url} answered too much")
-            return answer.status, read_json_object(bytes(body), max_bytes=MAX_ANSWER_BYTES)
+            return answer.status, read_json_object(bytes(received), max_bytes=MAX_ANSWER_BYTES)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unreachable(f"{url} does not answer") from error
     except ValueError as error:

@@ -1,0 +1,180 @@
+"""Block policies from a terminal: what ``haetae block``, the tour and ``haetae up`` share.
+
+Rules kept: a policy goes through the same strict parser as everywhere; errors become sentences a user can
+act on.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from haetae_policy import (
+    Policy,
+    PolicyError,
+    PolicyInvalid,
+    ReferenceInvalid,
+    Source,
+    SourceKind,
+    StoreUnavailable,
+    make_policy_id,
+    parse_new_policy,
+)
+from haetae_policy.identifiers import RANDOM_BYTES
+from haetae_policy.io.connect import RedisSettings, connect
+from haetae_policy.io.refusals import Refusal, RefusalStore
+from haetae_policy.io.store import EPOCH_BYTES, Page, PolicyStore, StoreSettings
+from haetae_policy.io.workers import InForce, WorkerReports
+from haetae_policy.model import format_time
+
+from haetae_cli.errors import BlockRefused
+
+PREFIX = "haetae:"
+TOUR_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """A stored policy and how many live workers enforce it after how many milliseconds (None: not all yet)."""
+
+    policy: Policy
+    applied: int
+    workers: int
+    after_ms: int | None
+
+
+class Blocks:
+    """The policies of one installation.
+
+    Raises from every method:
+        BlockRefused: the policy breaks a rule, is not there, or the store does not answer.
+    """
+
+    def __init__(self, store: PolicyStore, refusals: RefusalStore, workers: WorkerReports) -> None:
+        self._store = store
+        self._refusals = refusals
+        self._workers = workers
+
+    async def create(self, document: Mapping[str, object], *, lasts_s: int, by: str) -> Effect:
+        """Store a policy of ``lasts_s`` seconds, and see how far it has come within half a second."""
+        now_ms = _now_ms()
+        expires_ms = now_ms // 1000 * 1000 + lasts_s * 1000
+        with _said():
+            policy = parse_new_policy(
+                {**document, "expires": format_time(expires_ms)},
+                policy_id=make_policy_id(now_ms=now_ms, randomness=os.urandom(RANDOM_BYTES)),
+                source=Source(kind=SourceKind.ANALYST, name=by),
+                now_ms=now_ms,
+            )
+            added = await self._store.add(policy, now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+            found = await self._until_in_force(added.seq)
+        after = None if found.at_ms is None else max(0, found.at_ms - now_ms)
+        return Effect(policy=policy, applied=found.applied, workers=found.workers, after_ms=after)
+
+    async def _until_in_force(self, seq: int) -> InForce:
+        """Workers report to the store; nothing announces it here, so ask a few times."""
+        deadline = time.monotonic() + 0.5
+        while True:
+            found = await self._workers.in_force(seq, now_ms=_now_ms())
+            if found.workers == 0 or found.applied == found.workers or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(0.02)
+
+    async def add(self, *, user: str, device: str, route: str) -> str:
+        """Block one device of one user on one route for a minute; returns the policy's id."""
+        document = {
+            "subject": {"user": user, "device": device},
+            "api": {"route": route},
+            "action": "block",
+            "reason": "shown in the tour",
+        }
+        effect = await self.create(document, lasts_s=TOUR_SECONDS, by="tour")
+        return effect.policy.id
+
+    async def remove(self, policy_id: str, *, by: str = "tour") -> None:
+        """Take a policy back."""
+        with _said():
+            policy = await self._store.get(policy_id)
+            await self._store.revoke(policy_id, version=policy.version, by=by, now_ms=_now_ms())
+
+    async def page(self, *, limit: int, after: str | None = None) -> Page:
+        """Policies in force, newest first."""
+        with _said():
+            return await self._store.list(limit=limit, after=after)
+
+    async def naming(self, *, kind: str | None, value: str, address: int | None) -> tuple[Policy, ...]:
+        """Policies that name a subject, or a network around ``address``."""
+        with _said():
+            return await self._store.why_subject(kind=kind, value=value, address=address)
+
+    async def refusal(self, reference: str) -> Refusal:
+        """What a reference in a refusal stands for."""
+        with _said():
+            return await self._refusals.why(reference, now_ms=_now_ms())
+
+    async def why(self, reference: str) -> str | None:
+        """The id of the policy behind a reference, waiting a moment: edges record refusals off the request
+        path.
+        """
+        for _ in range(50):
+            try:
+                found = await self._refusals.why(reference, now_ms=_now_ms())
+            except ReferenceInvalid:
+                await asyncio.sleep(0.02)
+            except PolicyError as error:
+                raise _refused(error) from error
+            else:
+                return found.policy_id
+        return None
+
+    async def keep(self) -> None:
+        """One turn of what the writer of policies owes its followers: a heartbeat, and putting ended ones
+        away.
+        """
+        with _said():
+            await self._store.beat(now_ms=_now_ms(), epoch_randomness=os.urandom(EPOCH_BYTES))
+            await self._store.purge()
+
+
+@asynccontextmanager
+async def open_blocks(redis_url: str) -> AsyncIterator[Blocks]:
+    """Connect to the policies in this store.
+
+    Raises:
+        BlockRefused: the URL is not one.
+    """
+    try:
+        client = connect(RedisSettings(url=redis_url, connect_s=1.0, reply_s=1.0, pool=4))
+    except ValueError as error:
+        raise BlockRefused(f"the store's address does not read: {error}") from error
+    settings = StoreSettings(prefix=PREFIX)
+    try:
+        yield Blocks(
+            PolicyStore(client, settings),
+            RefusalStore(client, prefix=PREFIX),
+            WorkerReports(client, settings),
+        )
+    finally:
+        await client.aclose()
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except PolicyError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: PolicyError) -> BlockRefused:
+    if isinstance(error, StoreUnavailable):
+        return BlockRefused("the store does not answer; is the stack running?")
+    if isinstance(error, PolicyInvalid):
+        return BlockRefused("; ".join(f"{problem.field} {problem.message}" for problem in error.problems))
+    return BlockRefused(str(error))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,256 @@
+"""The whole local stack as child processes: store, identity, issuer, gateways, bank.
+
+Rules kept: all addresses are known before anything starts, so parts find each other; each part is waited
+for, never slept for; secrets travel in private files and the environment of children, not in arguments;
+when anything fails, everything that was started ends. Does not print: the caller is told by the values it
+gets.
+"""
+
+import asyncio
+import os
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import orjson
+
+from haetae_cli.blocks import open_blocks
+from haetae_cli.children import Child, Children
+from haetae_cli.errors import BlockRefused, InputInvalid
+from haetae_cli.key_material import KeyMaterial
+from haetae_cli.ports import HOST, ReservedPort
+from haetae_cli.state import RunningStack, StateDirectory
+from haetae_cli.store import Store, describe, start_embedded
+
+DEFAULT_PORT_BASE = 8080
+PASSPORT_ISSUER = "haetae-app"
+MAX_GATEWAYS = 16
+# Offsets from the port base; gateways themselves take the first ones.
+_IDENTITY, _ISSUER, _BANK, _ADMIN = 21, 22, 23, 31
+_BEAT_SECONDS = 5.0
+_JWKS = "/.well-known/haetae/passport-jwks.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """What to run. ``port_base`` 0 takes free ports; ``redis_url`` None runs the embedded store."""
+
+    state: StateDirectory
+    config: Path
+    port_base: int = DEFAULT_PORT_BASE
+    workers: int = 1
+    redis_url: str | None = None
+    store_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A stack that is ready, and what happened on the way."""
+
+    running: RunningStack
+    children: Children
+    store: Store
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gateway:
+    name: str
+    folder: Path
+    port: ReservedPort
+    admin: ReservedPort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ports:
+    identity: ReservedPort
+    issuer: ReservedPort
+    bank: ReservedPort
+    gateways: tuple[_Gateway, ...]
+
+
+def find_gateways(config: Path) -> list[Path]:
+    """The folders below ``config`` that hold a gateway, by name.
+
+    Raises:
+        InputInvalid: there is none, or there are too many.
+    """
+    try:
+        folders = sorted(path.parent for path in config.glob("*/gateway.yaml"))
+    except OSError as error:
+        raise InputInvalid(f"cannot read {config}: {(error.strerror or 'failed').lower()}") from error
+    if not folders:
+        raise InputInvalid(
+            f"{config} holds no gateway (a folder with gateway.yaml); name another one with --config DIR"
+        )
+    if len(folders) > MAX_GATEWAYS:
+        raise InputInvalid(f"{config} holds more than {MAX_GATEWAYS} gateways")
+    return folders
+
+
+@asynccontextmanager
+async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
+    """Start everything, hand it over when it is ready, end it afterwards.
+
+    Raises:
+        CliError: something cannot start; nothing is left running.
+    """
+    folders = find_gateways(options.config)
+    state = options.state
+    state.create()
+    with ExitStack() as held:
+        state.lock()
+        held.callback(state.unlock)
+        ports = _reserve(options.port_base, folders, held)
+        remarks, material = _prepare_keys(state)
+        async with Children(logs=state.logs) as children:
+            store = await _start(options, ports, children)
+            running = RunningStack(
+                pid=os.getpid(),
+                redis_url=store.url,
+                identity=ports.identity.url,
+                issuer=ports.issuer.url,
+                bank=ports.bank.url,
+                root_key=orjson.loads(material.publish("root", now=time.time())),
+                gateways={gateway.name: gateway.port.url for gateway in ports.gateways},
+            )
+            state.announce(running)
+            keeping = asyncio.create_task(_keep_policies(store.url))
+            try:
+                yield Started(running=running, children=children, store=store, remarks=tuple(remarks))
+            finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
+
+
+def _reserve(base: int, folders: list[Path], held: ExitStack) -> _Ports:
+    def reserve(offset: int, what: str) -> ReservedPort:
+        port = ReservedPort(base + offset if base else 0, what=what)
+        held.callback(port.release)
+        return port
+
+    gateways = tuple(
+        _Gateway(
+            name=folder.name,
+            folder=folder,
+            port=reserve(index, f"the {folder.name} gateway"),
+            admin=reserve(_ADMIN + index, f"the side port of the {folder.name} gateway"),
+        )
+        for index, folder in enumerate(folders)
+    )
+    return _Ports(
+        identity=reserve(_IDENTITY, "the identity service"),
+        issuer=reserve(_ISSUER, "the token issuer"),
+        bank=reserve(_BANK, "the bank"),
+        gateways=gateways,
+    )
+
+
+def _prepare_keys(state: StateDirectory) -> tuple[list[str], KeyMaterial]:
+    material = KeyMaterial(state.keys)
+    now = time.time()
+    made = material.init(now=now, random_bytes=secrets.token_bytes)
+    renewed = material.renew_expired(now=now, random_bytes=secrets.token_bytes)
+    remarks = [f"made {', '.join(made)} keys in {state.keys}"] if made else []
+    if renewed:
+        remarks.append(f"{' and '.join(renewed)} keys had run out and were replaced")
+    return remarks, material
+
+
+async def _start(options: StackOptions, ports: _Ports, children: Children) -> Store:
+    """Start all parts in the order in which they need each other."""
+    state = options.state
+    token = state.secret(state.service_token_file, secrets.token_urlsafe(32))
+    token_file = str(state.service_token_file)
+    waiting = [
+        await _demo(
+            children,
+            "identity",
+            ports.identity,
+            "--service-token-file", token_file, "--state-file", str(state.identity_file),
+        ),
+        await _demo(
+            children,
+            "issuer",
+            ports.issuer,
+            "--service-token-file", token_file, "--identity-url", ports.identity.url,
+        ),
+    ]  # fmt: skip
+    if options.redis_url is None:
+        store = await start_embedded(children, state, port=options.store_port)
+    else:
+        store = Store(url=options.redis_url, description=await describe(options.redis_url))
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        await _all_ready(children, session, waiting)
+        # Gateways are ready once they have loaded the policies; a new store has no log of them yet.
+        async with open_blocks(store.url) as blocks:
+            await blocks.keep()
+        environment = {
+            "HAETAE_REDIS_URL": store.url,
+            "HAETAE_KEYS": str(state.keys),
+            "IDENTITY_URI": ports.identity.url,
+            "IDENTITY_TOKEN": token,
+            "ISSUER_URI": ports.issuer.url,
+            "ISSUER_JWKS_URI": f"{ports.issuer.url}/jwks.json",
+            "PASSPORT_ISSUER": PASSPORT_ISSUER,
+            "BANK_URI": ports.bank.url,
+        }
+        gateways = [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
+        await _all_ready(children, session, gateways)
+        # The bank after the gateways: it fetches their Passport keys as its first act.
+        bank = await _demo(
+            children,
+            "bank",
+            ports.bank,
+            "--passport-jwks-url", ports.gateways[0].port.url + _JWKS, "--passport-issuer", PASSPORT_ISSUER,
+        )  # fmt: skip
+        await _all_ready(children, session, [bank])
+    return store
+
+
+async def _keep_policies(redis_url: str) -> None:
+    """The heartbeat of the policy log, which its writer owes the gateways; a store that is away is tried
+    again.
+    """
+    async with open_blocks(redis_url) as blocks:
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            with suppress(BlockRefused):
+                await blocks.keep()
+
+
+async def _demo(children: Children, name: str, port: ReservedPort, *words: str) -> tuple[Child, str]:
+    command = [sys.executable, "-m", "haetae_demo", name, "--host", HOST, "--port", str(port.number), *words]
+    return await children.start(name, command), f"{port.url}/readyz"
+
+
+async def _edge(
+    children: Children, options: StackOptions, gateway: _Gateway, environment: Mapping[str, str]
+) -> tuple[Child, str]:
+    command = [
+        sys.executable, "-m", "haetae_edge",
+        "--config", str(gateway.folder),
+        "--listen", f"{HOST}:{gateway.port.number}",
+        "--admin", f"{HOST}:{gateway.admin.number}",
+        "--workers", str(options.workers),
+    ]  # fmt: skip
+    child = await children.start(f"gateway-{gateway.name}", command, environment=environment)
+    return child, f"{gateway.admin.url}/readyz"
+
+
+async def _all_ready(children: Children, session: aiohttp.ClientSession, waiting: list[tuple[Child, str]]) -> None:
+    for child, url in waiting:
+
+        async def answers(url: str = url) -> bool:
+            try:
+                async with session.get(url) as answer:
+                    return answer.status == 200
+            except (aiohttp.ClientError, TimeoutError):
+                return False
+
+        await children.ready(child, answers)
