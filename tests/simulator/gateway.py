@@ -8,13 +8,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import NamedTuple
 
 from haetae_edge.address import AddressReader
 from haetae_edge.deadlines import Deadlines
-from haetae_edge.exchange import Exchange, Response
+from haetae_edge.exchange import Exchange, Response, Send
 from haetae_edge.filter import BuildContext, Filter
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.server import ClientConnection, GatewayServer
@@ -53,6 +53,29 @@ class Finished(NamedTuple):
     sent: int
 
 
+class Finishes:
+    """The observer: keeps what it is told, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.all: list[Finished] = []
+        self._changed = asyncio.Event()
+
+    def __call__(
+        self, exchange: Exchange | None, _: ClientConnection, response: Response, seconds: float, sent: int
+    ) -> None:
+        """One request is through."""
+        self.all.append(Finished(exchange, response, seconds, sent))
+        self._changed.set()
+
+    async def until(self, count: int) -> list[Finished]:
+        """Wait until so many requests are through."""
+        async with asyncio.timeout(10):
+            while len(self.all) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.all
+
+
 @dataclass(slots=True)
 class GatewayUnderTest:
     """A running gateway. `finished` is what its log and metrics would be made of."""
@@ -60,8 +83,7 @@ class GatewayUnderTest:
     server: GatewayServer
     port: int
     upstreams: tuple[Upstream, ...]
-    finished: list[Finished] = field(default_factory=list)
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    finished: Finishes
 
     @asynccontextmanager
     async def client(self, *, receive_buffer: int | None = None) -> AsyncIterator[Client]:
@@ -72,20 +94,7 @@ class GatewayUnderTest:
     @property
     def codes(self) -> list[str | None]:
         """The problem code of each finished request, None for an answer of the upstream."""
-        return [item.response.problem.code if item.response.problem else None for item in self.finished]
-
-    async def until_finished(self, count: int) -> None:
-        """Wait until so many requests are through."""
-        async with asyncio.timeout(10):
-            while len(self.finished) < count:
-                self._changed.clear()
-                await self._changed.wait()
-
-    def _observe(
-        self, exchange: Exchange | None, _: ClientConnection, response: Response, seconds: float, sent: int
-    ) -> None:
-        self.finished.append(Finished(exchange, response, seconds, sent))
-        self._changed.set()
+        return [item.response.problem.code if item.response.problem else None for item in self.finished.all]
 
 
 @asynccontextmanager
@@ -116,18 +125,18 @@ async def gateway(
         reference=_Counter(),
         clock=services.clock,
     )
-    running: GatewayUnderTest
+    finished = Finishes()
     server = GatewayServer(
         pipeline,
         addresses=AddressReader([ip_network(network) for network in trusted]),
         limits=limits or Limits(),
         deadlines=deadlines or Deadlines(),
-        observer=lambda *facts: running._observe(*facts),
+        observer=finished,
         loop=loop,
         scheme=scheme,
     )
     listener = await loop.create_server(server, "127.0.0.1", 0)
-    running = GatewayUnderTest(server, listener.sockets[0].getsockname()[1], tuple(upstreams.values()))
+    running = GatewayUnderTest(server, listener.sockets[0].getsockname()[1], tuple(upstreams.values()), finished)
     try:
         yield running
     finally:
@@ -144,7 +153,7 @@ async def gateway(
 def _bind(index: int, route: RouteUnderTest, upstream: Upstream, services: Services) -> Route:
     context = BuildContext(gateway="test", route_id=route.id, upstream="127.0.0.1", services=services)
     built = [item.build(context) for item in route.filters]
-    send = Forwarder(upstream, host=b"127.0.0.1:%d" % route.port, via=VIA).send
+    send: Send = Forwarder(upstream, host=b"127.0.0.1:%d" % route.port, via=VIA).send
     for steps in reversed(built):
         send = steps.around(send) if steps.around is not None else send
     placed = [step for steps in built for step in steps.request]

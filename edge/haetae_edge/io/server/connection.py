@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from haetae_edge.io.server.body import BodyTimeout, RequestBody
@@ -30,6 +30,12 @@ _FRAMING_BYTES = 64 * 1024
 _FRAMING_RATIO = 16
 
 
+class OversizeHead:
+    """Stands in the queue of messages for a head that is too large."""
+
+    __slots__ = ()
+
+
 class ClientConnection(RequestHandler):
     """A connection from a client, serving one request at a time."""
 
@@ -38,6 +44,7 @@ class ClientConnection(RequestHandler):
         "_head_bytes",
         "_incoming",
         "_incoming_wire",
+        "_line",
         "_server",
         "_tunnel_waiter",
         "idle_since",
@@ -54,6 +61,7 @@ class ClientConnection(RequestHandler):
         self._head_bytes = 0
         self._incoming: StreamReader | None = None
         self._incoming_wire = 0
+        self._line: bytes | None = None
         self._tunnel_waiter: asyncio.Future[None] | None = None
         self.idle_since = loop.time()
         self.peer = ""
@@ -76,9 +84,15 @@ class ClientConnection(RequestHandler):
         if self._waiter is not None:
             if self._head_bytes == 0:
                 self.idle_since = self._loop.time()
+                self._line = b""
+            if self._line is not None and not self._speaks_http(data):
+                self._server.refuse_unread(self, "request-malformed")
+                return
             self._head_bytes += len(data)
             super().data_received(data)
             if self._messages:
+                if self._head_bytes > self._server.limits.header_bytes and is_too_many_lines(self._messages[0][0]):
+                    self._messages[0] = (OversizeHead(), EMPTY_PAYLOAD)
                 self._head_bytes = 0
                 self._note_incoming()
             elif self._head_bytes > self._server.limits.header_bytes:
@@ -95,6 +109,16 @@ class ClientConnection(RequestHandler):
             self._count_next_head(len(data))
         if self._tunnel_waiter is not None and not self._tunnel_waiter.done():
             self._tunnel_waiter.set_result(None)
+
+    def _speaks_http(self, data: bytes) -> bool:
+        """Look at the request line once it is here: the parser would take `GET / RTSP/1.0` for HTTP.
+
+        Only of requests that the connection waited for; behind a pipelined one the difference does no harm.
+        """
+        line = (self._line + data if self._line else data).lstrip(b"\r\n")
+        end = line.find(b"\r\n")
+        self._line = line if end < 0 else None
+        return end < 0 or line[max(end - 9, 0) : end - 3] == b" HTTP/"
 
     def _note_incoming(self) -> None:
         payload = self._messages[-1][1]
@@ -268,6 +292,11 @@ class ClientConnection(RequestHandler):
                     read += len(piece)
         except (OSError, HttpProcessingError, RequestPayloadError, BodyTimeout):
             return
+
+
+def is_too_many_lines(message: Any) -> bool:
+    """Whether the parser gave up on a head, but not because one line of it was too long."""
+    return not is_request(message) and not isinstance(message.exc, LineTooLong)
 
 
 def is_request(message: Any) -> bool:

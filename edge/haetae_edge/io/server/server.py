@@ -18,7 +18,7 @@ from haetae_edge.deadlines import Deadlines
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange, Response
 from haetae_edge.io.server.body import RequestBody
-from haetae_edge.io.server.connection import ClientConnection
+from haetae_edge.io.server.connection import ClientConnection, OversizeHead
 from haetae_edge.io.server.tunnel import pump
 from haetae_edge.io.server.writer import write_response
 from haetae_edge.io.upstream import UpstreamError
@@ -31,7 +31,11 @@ _log = logging.getLogger("haetae.edge")
 #: (exchange or None, request facts or None, response, seconds, body bytes sent)
 Observer = Callable[[Exchange | None, ClientConnection, Response, float, int], None]
 
+#: Two limits that differ, because the parser's error names only the limit: the request line, a header line.
+_TARGET_LIMIT: Final = 12 * 1024
 _LINE_LIMIT: Final = 16 * 1024
+#: The shortest header line: a letter, a colon, CRLF.
+_MIN_LINE: Final = 4
 _SWEEP_SECONDS: Final = 1.0
 
 
@@ -81,9 +85,9 @@ class GatewayServer(web.Server):
             keepalive_timeout=0,
             access_log=None,
             auto_decompress=False,
-            max_line_size=_LINE_LIMIT,
+            max_line_size=_TARGET_LIMIT,
             max_field_size=_LINE_LIMIT,
-            max_headers=self.limits.header_count,
+            max_headers=self.limits.header_bytes // _MIN_LINE,
         )
 
     # -- one request -------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ class GatewayServer(web.Server):
         size = 0
         for name, value in fields:
             size += len(name) + len(value) + 4
-        if size > self.limits.header_bytes:
+        if size > self.limits.header_bytes or len(fields) > self.limits.header_count:
             raise Refusal("headers-too-large", reason="header-bytes")
         raw = RawRequest(message.method, message.path, message.version, fields, message.chunked)
         return normalise(
@@ -244,6 +248,9 @@ def _expects_continue(request: Request) -> bool:
 
 def _parse_refusal(message: Any) -> Refusal:
     """What the parser could not read: too long a line, or not HTTP."""
-    if isinstance(getattr(message, "exc", None), LineTooLong):
+    error = getattr(message, "exc", None)
+    if isinstance(error, LineTooLong) and error.args[1] == _TARGET_LIMIT:
+        return Refusal("uri-too-long", reason="target-length")
+    if isinstance(error, LineTooLong) or isinstance(message, OversizeHead):
         return Refusal("headers-too-large", reason="line-length")
     return Refusal("request-malformed", reason="unparsable")
