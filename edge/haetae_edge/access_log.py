@@ -65,7 +65,7 @@ def _add_request(line: dict[str, Any], exchange: Exchange) -> None:
 
 def _add_facts(line: dict[str, Any], exchange: Exchange) -> None:
     caller, facts = exchange.caller, exchange.facts
-    for name, value in (
+    known = (
         ("user.id", caller.user),
         ("device.id", caller.device),
         ("haetae.auth", list(caller.auth) or None),
@@ -77,6 +77,5 @@ def _add_facts(line: dict[str, Any], exchange: Exchange) -> None:
         ("haetae.policy.id", facts.policy),
         ("haetae.policy.action", facts.policy_action),
         ("destination.address", facts.upstream),
-    ):
-        if value is not None:
-            line[name] = value
+    )
+    line.update({name: value for name, value in known if value is not None})

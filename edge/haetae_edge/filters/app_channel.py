@@ -65,8 +65,10 @@ _CHALLENGE = (
     (b"www-authenticate", b'Signature realm="app"'),
     (
         b"accept-signature",
-        b'app=("@method" "@authority" "@path" "@query" "content-digest" "content-type" "content-encoding" '
-        b'"haetae-key" "authorization");created;expires;nonce;keyid;tag="haetae-app"',
+        (
+            b'app=("@method" "@authority" "@path" "@query" "content-digest" "content-type" "content-encoding" '
+            b'"haetae-key" "authorization");created;expires;nonce;keyid;tag="haetae-app"'
+        ),
     ),
 )
 

@@ -134,7 +134,7 @@ class EdgePolicies:
             Gauge(
                 "haetae_policy_age_seconds", "Since the store last agreed; -1 before.", lambda: self._status("age_s")
             ),
-            Gauge("haetae_policy_following", "1 while the feed is in step.", lambda: self._following()),
+            Gauge("haetae_policy_following", "1 while the feed is in step.", self._following),
             Gauge(
                 "haetae_refusal_records_dropped",
                 "Refusals whose record was lost.",

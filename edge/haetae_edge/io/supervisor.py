@@ -118,7 +118,7 @@ class Supervisor:
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             code = self._run_worker(WorkerStart(slot=slot, ready=ready_write, lifeline=self._lifeline_read))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever ends a worker is logged, and the process with it
             _log.exception("worker %d failed", slot)
         finally:
             logging.shutdown()

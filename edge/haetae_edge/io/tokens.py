@@ -1,4 +1,4 @@
-"""Access tokens of the configured issuers: which issuer a token claims to be from, and fresh keys when one is missing."""
+"""Access tokens of the configured issuers: which one a token claims to be from, fresh keys when needed."""
 
 from __future__ import annotations
 
