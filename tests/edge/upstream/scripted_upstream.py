@@ -5,7 +5,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from haetae_edge.io.upstream import (
     Deadlines,
@@ -71,6 +71,12 @@ class Peer:
         await self.read_head()
         await self.send(response)
 
+    async def serve(self, response: bytes = OK) -> None:
+        """Answer every request without a body until the gateway is gone."""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await self.answer(response)
+
     def half_close(self) -> None:
         """Finish sending, go on reading."""
         self._writer.write_eof()
@@ -124,7 +130,8 @@ async def scripted(
     fake = ScriptedUpstream(server.sockets[0].getsockname()[1], tls=tls is not None)
     upstream = Upstream(fake.origin, settings=settings or UpstreamSettings(), ssl_context=client_tls)
     try:
-        yield upstream, fake
+        async with asyncio.timeout(20):
+            yield upstream, fake
     finally:
         await upstream.close()
         server.close()
@@ -160,6 +167,12 @@ async def fetch(upstream: Upstream, request: UpstreamRequest | None = None) -> t
     """One whole exchange: status and body."""
     response = await upstream.exchange(request or get(), PATIENT)
     return response.status, await read_all(response)
+
+
+async def all_closed(upstream: Upstream) -> None:
+    """Wait until the client has noticed that every connection is gone."""
+    while upstream.open_connections:  # noqa: ASYNC110 -- there is no event to wait for but the fact itself
+        await asyncio.sleep(0.001)
 
 
 class PieceSource:
