@@ -208,10 +208,13 @@ def _checked_api(gateway: str | None, route: str | None, method: str | None, pat
 def _rate(value: object, action: Action) -> Rate:
     if action is Action.THROTTLE and isinstance(value, list) and len(value) == 2:
         limit, per_seconds = value
-        if type(limit) is int and 1 <= limit <= MAX_RATE_LIMIT and type(per_seconds) is int:
-            if 1 <= per_seconds <= MAX_RATE_SECONDS:
-                return Rate(limit, per_seconds)
+        if type(limit) is int and type(per_seconds) is int and _in_range(limit, per_seconds):
+            return Rate(limit, per_seconds)
     raise _unknown("rate")
+
+
+def _in_range(limit: int, per_seconds: int) -> bool:
+    return 1 <= limit <= MAX_RATE_LIMIT and 1 <= per_seconds <= MAX_RATE_SECONDS
 
 
 def _unknown(field: str) -> PolicyInvalid:

@@ -50,6 +50,7 @@ class Held:
     ver: int
     exp_ms: int
     digest: int
+    marked: bool
 
 
 class PolicyTable:
@@ -74,12 +75,13 @@ class PolicyTable:
         if slot is None:
             return None
         row = self._rows.slots.read(slot)
-        return Held(ver=row.ver, exp_ms=row.exp, digest=row.digest)
+        return Held(ver=row.ver, exp_ms=row.exp, digest=row.digest, marked=row.mark == self._mark)
 
     def apply(self, change: Change) -> bool:
-        """Apply one change; return False for an older or equal version, which changes nothing.
+        """Apply one change; return False if it changed nothing, as an equal or older version does.
 
-        Raises PathPatternInvalid for a record that came neither from `decode_record` nor from `record_of`.
+        While a marking pass is under way, what is not marked yet stems from before it and gives way whatever its
+        version. Raises PathPatternInvalid for a record that came neither from `decode_record` nor `record_of`.
         """
         rows = self._rows
         if isinstance(change, Delete):
@@ -90,8 +92,10 @@ class PolicyTable:
             return True
         slot = rows.slot(change.record.pid)
         if slot is not None:
-            if rows.slots.read(slot).ver >= change.record.ver:
-                rows.slots.set_mark(slot, self._mark)
+            row = rows.slots.read(slot)
+            marked = row.mark == self._mark
+            rows.slots.set_mark(slot, self._mark)
+            if row.ver >= change.record.ver if marked else (row.ver, row.digest) == (change.record.ver, change.digest):
                 return False
             self._remove(slot)
         rows.insert(change, mark=self._mark)

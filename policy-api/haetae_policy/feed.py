@@ -1,0 +1,196 @@
+"""Following the policy log: snapshot, then entries in order, checked by heartbeats.
+
+    EMPTY --begin--> LOADING --settle--> CATCHING_UP --(digest agrees)--> FOLLOWING
+      ^                 |                     |                               |
+      +-----------------+------ BROKEN <------+--- gap, epoch, digest --------+      BROKEN --begin--> LOADING
+
+Rules kept. Whatever the state, the table keeps enforcing what it has. A duplicate (an entry not after the last one)
+changes nothing. A missing, repeated or foreign number means BROKEN, and so does a heartbeat that disagrees: the
+owner then loads a new snapshot; until then puts and deletes still take effect, ordered by version. A snapshot is a
+scan that runs while the log goes on: it starts from a head, and everything after that head is applied again from the
+log, which is harmless because versions only grow. Heartbeats count again once the log has passed the head read after
+the scan. A record of an unknown kind is counted (`unreadable`) and left out, not a reason to stop.
+
+Does not read the store (see `io.follower`) nor clocks.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from haetae_policy.changes import Change, Delete, Put
+from haetae_policy.digest import ExpiryDigest
+from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, EntryId, Head, PutEntry
+from haetae_policy.errors import FeedCorrupt, RecordUnreadable
+from haetae_policy.record import decode_record, record_digest
+from haetae_policy.table import PolicyTable
+
+
+class FeedState(StrEnum):
+    """Where a follower stands; see the module's docstring."""
+
+    EMPTY = "empty"
+    LOADING = "loading"
+    CATCHING_UP = "catching-up"
+    FOLLOWING = "following"
+    BROKEN = "broken"
+
+
+class FeedFollower:
+    """The state machine. `reason` says why it is BROKEN."""
+
+    def __init__(self, table: PolicyTable) -> None:
+        self._table = table
+        self._digest = ExpiryDigest(floor_ms=0)
+        self._unreadable: dict[int, tuple[int, int, int]] = {}
+        self._settled: Head | None = None
+        self.state = FeedState.EMPTY
+        self.reason = ""
+        self.epoch = ""
+        self.seq = 0
+        self.entry_id: EntryId = (0, 0)
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether the owner must begin a snapshot."""
+        return self.state in (FeedState.EMPTY, FeedState.BROKEN)
+
+    @property
+    def unreadable(self) -> int:
+        """Policies in the log that this version cannot enforce. More than none deserves an alarm."""
+        return len(self._unreadable)
+
+    @property
+    def floor_ms(self) -> int:
+        """Policies that expired before this moment may be swept from the table."""
+        return self._digest.floor_ms
+
+    def begin(self, head: Head) -> None:
+        """Start a snapshot at `head`. Allowed in any state; a snapshot under way is abandoned."""
+        self.state = FeedState.LOADING
+        self.reason = ""
+        self.epoch, self.seq, self.entry_id = head.epoch, head.seq, head.entry_id
+        self._digest = ExpiryDigest(floor_ms=head.floor_ms)
+        self._unreadable = {}
+        self._settled = None
+        self._table.start_marking()
+
+    def load(self, encoded: bytes) -> Change | None:
+        """Take one record of the scan; return the change it made. Raises FeedCorrupt, and is then BROKEN."""
+        if self.state is not FeedState.LOADING:
+            raise FeedCorrupt("a record came outside a snapshot")
+        return self._put(encoded, self.seq)
+
+    def finish(self, *, step: int = 500) -> Iterator[list[int]]:
+        """End the scan: drop, `step` at a time, what the snapshot did not have. Exhaust it before `settle`."""
+        return self._table.drop_unmarked(step=step)
+
+    def settle(self, head: Head) -> None:
+        """Name the head read after the scan; reaching it with the same digest makes the state FOLLOWING."""
+        if head.epoch != self.epoch or head.seq < self.seq:
+            self._break("the log was replaced during the snapshot")
+            return
+        self.state = FeedState.CATCHING_UP
+        self._settled = head
+        self._compare_when_settled()
+
+    def feed(self, entry: Entry) -> Change | None:
+        """Take the next entry of the log; return the change it made to the table, if any.
+
+        Raises FeedCorrupt for a record without an envelope, and is then BROKEN.
+        """
+        if self.state in (FeedState.EMPTY, FeedState.LOADING) or entry.entry_id <= self.entry_id:
+            return None
+        self.entry_id = entry.entry_id
+        if entry.epoch != self.epoch:
+            self._break("another epoch")
+            return None
+        if isinstance(entry, BeatEntry):
+            self._beat(entry)
+            return None
+        if entry.seq == self.seq + 1:
+            self.seq = entry.seq
+        else:
+            self._break(f"expected entry {self.seq + 1}, got {entry.seq}")
+        change = self._put(entry.record, entry.seq) if isinstance(entry, PutEntry) else self._delete(entry)
+        self._compare_when_settled()
+        return change
+
+    def _put(self, encoded: bytes, seq: int) -> Change | None:
+        digest = record_digest(encoded)
+        try:
+            record = decode_record(encoded)
+        except RecordUnreadable as error:
+            return self._put_unreadable(error, digest, seq)
+        except FeedCorrupt:
+            self._break("a record without an envelope")
+            raise
+        held = self._table.held(record.pid)
+        counted = held is not None and held.marked
+        shelved = self._unreadable.get(record.pid)
+        if shelved is not None and shelved[0] >= record.ver:
+            return None
+        change = Put(record, seq=seq, digest=digest)
+        changed = self._table.apply(change)
+        if counted and not changed:
+            return None
+        if counted and held is not None:
+            self._digest.remove(held.exp_ms, held.digest)
+        if shelved is not None:
+            del self._unreadable[record.pid]
+            self._digest.remove(shelved[1], shelved[2])
+        self._digest.add(record.exp_ms, digest)
+        return change if changed else None
+
+    def _put_unreadable(self, error: RecordUnreadable, digest: int, seq: int) -> Change | None:
+        """Keep the books for a record that cannot be enforced, and withdraw the version it replaces."""
+        held, shelved = self._table.held(error.pid), self._unreadable.get(error.pid)
+        known = max(held.ver if held is not None and held.marked else 0, shelved[0] if shelved else 0)
+        if known >= error.ver:
+            return None
+        if shelved is not None:
+            self._digest.remove(shelved[1], shelved[2])
+        self._unreadable[error.pid] = (error.ver, error.exp_ms, digest)
+        self._digest.add(error.exp_ms, digest)
+        if held is None:
+            return None
+        if held.marked:
+            self._digest.remove(held.exp_ms, held.digest)
+        change = Delete(error.pid, ver=max(error.ver, held.ver), seq=seq)
+        self._table.apply(change)
+        return change
+
+    def _delete(self, entry: DeleteEntry) -> Change | None:
+        shelved = self._unreadable.get(entry.pid)
+        if shelved is not None and shelved[0] <= entry.ver:
+            del self._unreadable[entry.pid]
+            self._digest.remove(shelved[1], shelved[2])
+        held = self._table.held(entry.pid)
+        change = Delete(entry.pid, ver=entry.ver, seq=entry.seq)
+        if held is None or not self._table.apply(change):
+            return None
+        self._digest.remove(held.exp_ms, held.digest)
+        return change
+
+    def _beat(self, beat: BeatEntry) -> None:
+        if beat.seq != self.seq:
+            self._break(f"a heartbeat after entry {beat.seq}, here {self.seq}")
+        elif self.state is FeedState.FOLLOWING:
+            self._compare(beat.floor_ms, beat.count, beat.digest)
+
+    def _compare_when_settled(self) -> None:
+        head = self._settled
+        if self.state is FeedState.CATCHING_UP and head is not None and self.seq == head.seq:
+            self.state = FeedState.FOLLOWING
+            self._settled = None
+            self._compare(head.floor_ms, head.count, head.digest)
+
+    def _compare(self, floor_ms: int, count: int, digest: int) -> None:
+        self._digest.advance(floor_ms)
+        for pid in [pid for pid, shelved in self._unreadable.items() if shelved[1] < self._digest.floor_ms]:
+            del self._unreadable[pid]
+        if (self._digest.floor_ms, self._digest.count, self._digest.total) != (floor_ms, count, digest):
+            self._break("the digest disagrees")
+
+    def _break(self, reason: str) -> None:
+        self.state = FeedState.BROKEN
+        self.reason = reason
