@@ -1,6 +1,7 @@
 """A scripted upstream at a real socket: each connection plays one script, byte by byte."""
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -62,6 +63,8 @@ class Peer:
     async def send(self, *pieces: bytes) -> None:
         """Send pieces, in segments of their own as far as a network allows that."""
         for piece in pieces:
+            if self._writer.transport.is_closing():
+                raise ConnectionResetError
             self._writer.write(piece)
             await self._writer.drain()
             await asyncio.sleep(0.002 if len(pieces) > 1 else 0)
@@ -90,6 +93,12 @@ class Peer:
         sock: socket.socket = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
+
+    def cut(self) -> None:
+        """Close the TCP connection politely, without the closing alert of TLS above it."""
+        sock: socket.socket = self._writer.get_extra_info("socket")
+        with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as raw:
+            raw.shutdown(socket.SHUT_WR)
 
     async def closed(self) -> None:
         """Wait until the gateway closes, and see that it sent nothing more."""

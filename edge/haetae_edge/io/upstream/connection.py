@@ -16,6 +16,7 @@ from typing import Final, Protocol, cast
 from haetae_edge.deadlines import Deadlines
 from haetae_edge.io.upstream.body import BodyStream
 from haetae_edge.io.upstream.decoder import BodyDecoder, decoder_for
+from haetae_edge.io.upstream.dial import closing_alert_seen
 from haetae_edge.io.upstream.errors import (
     BadResponse,
     ClosedBeforeResponse,
@@ -191,7 +192,8 @@ class Connection(asyncio.Protocol):
         if self._phase == TUNNEL and self._stream is not None:
             self._stream.finish()
             return self._half_closable
-        if self._phase == BODY and self._decoder is not None and self._decoder.ends_at_close:
+        open_body = self._phase == BODY and self._decoder is not None and self._decoder.ends_at_close
+        if open_body and (self._half_closable or closing_alert_seen(self._transport)):
             self._finish_stream(reusable=False)
         else:
             self._end_early()
@@ -385,7 +387,7 @@ class Connection(asyncio.Protocol):
 
     def tunnel_write(self, data: bytes) -> None:
         """Send bytes of the other protocol. Raises Truncated when the connection is gone."""
-        if self._phase != TUNNEL:
+        if self._phase != TUNNEL or self._transport.is_closing():
             raise Truncated("the tunnel to the upstream is closed")
         self._last_activity = self._loop.time()
         self._transport.write(data)

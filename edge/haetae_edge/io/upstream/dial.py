@@ -31,6 +31,19 @@ def default_tls() -> ssl.SSLContext:
     return context
 
 
+def closing_alert_seen(transport: asyncio.BaseTransport) -> bool:
+    """Whether TLS ended with its closing alert; without it the end may be an attacker's (RFC 8446 6.1).
+
+    uvloop reports an end without the alert as a lost connection, asyncio as an ordinary end.
+    """
+    try:
+        return bool(transport.get_extra_info("ssl_object").read(1) == b"")
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
+
+
 class Dialer:
     """Opens connections to one origin.
 

@@ -87,5 +87,7 @@ class Outgoing:
         on_sent()
 
     def _send(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return  # what ended the connection ends this body too, in a moment
         self.bytes_sent += len(data)
         self._transport.write(data)
