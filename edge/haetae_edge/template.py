@@ -81,6 +81,8 @@ class PathTemplate:
         """The test: path and variables in, verdict out; variables are written only when it matches."""
         if all(segment.kind is Kind.LITERAL for segment in self.segments):
             return self._compile_literal()
+        if all(segment.kind is not Kind.MIXED and segment.pattern is None for segment in self.segments):
+            return self._compile_simple()
         return self._compile_general()
 
     def _compile_literal(self) -> Match:
@@ -96,6 +98,33 @@ class PathTemplate:
             if not value.startswith(prefix) and value != path:
                 return False
             variables[rest] = value[length:]
+            return True
+
+        return match
+
+    def _compile_simple(self) -> Match:
+        """Whole segments only: one expression, in which no two parts can take the same character."""
+        parts = []
+        for segment in self.segments:
+            if segment.kind is Kind.LITERAL:
+                parts.append("/" + re.escape(segment.text))
+            else:
+                parts.append("/([^/]+)" if segment.kind is Kind.VARIABLE else "/[^/]+")
+        if self.rest is not None:
+            parts.append("(/.*)?" if self.rest else "(?:/.*)?")
+        else:
+            if self.segments[-1].kind is Kind.ANY and not self.slash:
+                parts[-1] = "/[^/]*"  # `/a/*` also matches `/a/`
+            parts.append("/" if self.slash else "/?" if self.optional_slash else "")
+        expression = re.compile("".join(parts), re.DOTALL).fullmatch
+        names = self.variables
+
+        def match(value: str, variables: dict[str, str]) -> bool:
+            found = expression(value)
+            if found is None:
+                return False
+            if names:
+                variables.update(zip(names, found.groups(""), strict=True))
             return True
 
         return match

@@ -70,32 +70,33 @@ class _Parent(NamedTuple):
     w3c: bool
 
 
-def read_trace(
-    index: Mapping[bytes, Sequence[bytes]], *, high: int, low: int, span: int, threshold: int
-) -> TraceContext:
+def read_trace(index: Mapping[bytes, Sequence[bytes]], *, random: bytes, threshold: int) -> TraceContext:
     """The context for a request with these header fields (lower-case name to values).
 
-    `high`, `low`, `span` are random 64-bit numbers. Where the caller leaves the sampling decision open, a
-    trace is sampled when the low 64 bits of its id are below `threshold`, so that every gateway decides
+    `random` is 24 random bytes: a trace id and a span id. Where the caller leaves the sampling decision open,
+    a trace is sampled when the low 64 bits of its id are below `threshold`, so that every gateway decides
     alike.
     """
-    parent: _Parent | bool | None
+    parent: _Parent | bool | None = None
     if b"b3" in index:
         parent = _read_b3(index[b"b3"][0])
     elif b"x-b3-traceid" in index or b"x-b3-sampled" in index or b"x-b3-spanid" in index:
         parent = _read_b3_fields(index)
     elif b"traceparent" in index:
         parent = _read_traceparent(index[b"traceparent"])
-    else:
-        parent = None
-    span_id = f"{span or 1:016x}"
-    if isinstance(parent, _Parent):
-        trace_id = parent.trace_id.decode("ascii")
-        sampled = parent.sampled if parent.sampled is not None else int(trace_id[-16:], 16) < threshold
-        return TraceContext(trace_id, span_id, parent.span_id.decode("ascii"), sampled, parent.w3c)
-    low = low or 1
-    sampled = low < threshold if parent is None else parent
-    return TraceContext(f"{high:016x}{low:016x}", span_id, None, sampled)
+    fresh = random.hex()
+    span_id = fresh[32:]
+    if parent is None or parent is True or parent is False:
+        trace_id = fresh[:32]
+        sampled = _decide(trace_id, threshold) if parent is None else parent
+        return TraceContext(trace_id, span_id, None, sampled, False)
+    trace_id = parent.trace_id.decode("ascii")
+    sampled = _decide(trace_id, threshold) if parent.sampled is None else parent.sampled
+    return TraceContext(trace_id, span_id, parent.span_id.decode("ascii"), sampled, parent.w3c)
+
+
+def _decide(trace_id: str, threshold: int) -> bool:
+    return threshold > _MASK or int(trace_id[-16:], 16) < threshold
 
 
 def _read_b3(value: bytes) -> _Parent | bool | None:

@@ -3,15 +3,19 @@ profile."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from haetae_edge.config.values import ArgumentError
 from haetae_edge.exchange import Exchange
 from haetae_edge.filter import BuildContext, Phase, Steps
 from haetae_edge.trace import TRACE_FIELDS, TRACE_STATE, b3_fields, b3_single, read_trace, traceparent
 
-_ALL_FIELDS = TRACE_FIELDS | {TRACE_STATE}
+_ID_BYTES: Final = 24
+_ZERO: Final = bytes(16)
+_IDS_PER_DRAW: Final = 64
+_ALL_FIELDS: Final = TRACE_FIELDS | {TRACE_STATE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +36,12 @@ class Trace:
 
     def build(self, context: BuildContext) -> Steps:
         """One step: read, replace every inbound copy, remember."""
-        random_bytes = context.services.random_bytes
+        randoms = _identifiers(context.services.random_bytes)
         threshold = int(self.sample * (1 << 64))
         single, multi, w3c = ("b3" in self.propagate, "b3-multi" in self.propagate, "w3c" in self.propagate)
 
         def step(exchange: Exchange) -> None:
-            random = int.from_bytes(random_bytes(24), "big")
-            trace = read_trace(
-                exchange.request.values,
-                high=random >> 128,
-                low=(random >> 64) & 0xFFFFFFFFFFFFFFFF,
-                span=random & 0xFFFFFFFFFFFFFFFF,
-                threshold=threshold,
-            )
+            trace = read_trace(exchange.request.values, random=next(randoms), threshold=threshold)
             dropped = TRACE_FIELDS if trace.w3c and w3c else _ALL_FIELDS
             fields = [pair for pair in exchange.fields if pair[0] not in dropped]
             if multi:
@@ -57,3 +54,17 @@ class Trace:
             exchange.trace = trace
 
         return Steps(request=((Phase.TRANSPORT, step),))
+
+
+def _identifiers(random_bytes: Callable[[int], bytes]) -> Iterator[bytes]:
+    """24 random bytes at a time, neither id all zero. Drawn in blocks: a system call per request would be
+    half the cost.
+
+    Ids of traces are names, not secrets.
+    """
+    while True:
+        block = random_bytes(_IDS_PER_DRAW * _ID_BYTES)
+        for at in range(0, len(block), _ID_BYTES):
+            drawn = block[at : at + _ID_BYTES]
+            if drawn[:16] != _ZERO and drawn[16:] != _ZERO[:8]:
+                yield drawn

@@ -154,8 +154,10 @@ def test_a_mistake_in_a_route_file_is_reported_where_it_is(text: str, line: int,
         ("name: x\nprofile: plain\ntrusted-proxies: [0.0.0.0/0]\n", 3, ["every address"]),
         ("name: x\nprofile: plain\nissuers:\n- issuer: i\n  audience: a\n", 4, ["needs `jwks-uri`"]),
         (
-            "name: x\nprofile: plain\nissuers:\n- issuer: i\n  audience: a\n  jwks-uri: http://h/k\n"
-            "  algorithms: [HS256]\n",
+            (
+                "name: x\nprofile: plain\nissuers:\n- issuer: i\n  audience: a\n  jwks-uri: http://h/k\n"
+                "  algorithms: [HS256]\n"
+            ),
             7,
             ["`HS256`", "`ES256`"],
         ),
