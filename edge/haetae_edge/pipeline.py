@@ -58,7 +58,7 @@ class Pipeline:
     async def _forward(self, exchange: Exchange) -> Response:
         request = exchange.request
         via = request.values.get(b"via")
-        if via is not None and any(self._via in value for value in via):
+        if via is not None and _names(via, self._via):
             raise Refusal("loop-detected", reason="via")
         matched = self._table.match(request)
         if matched is None:
@@ -94,3 +94,9 @@ class Pipeline:
             problem=problem,
             close=problem.close,
         )
+
+
+def _names(via: list[bytes], pseudonym: bytes) -> bool:
+    """Whether one of the hops in `Via` is this gateway: `protocol received-by [comment]` (RFC 9110 section 7.6.3)."""
+    hops = (hop.split() for value in via for hop in value.split(b","))
+    return any(len(hop) > 1 and hop[1] == pseudonym for hop in hops)

@@ -30,6 +30,7 @@ from haetae_edge.io.upstream import (
 )
 from haetae_edge.request import Request
 
+_UPGRADE: Final = b"upgrade: websocket\r\n"
 _CACHE_ENTRIES: Final = 16_384
 _DROPPED: Final = HOP_BY_HOP | {b"content-length"}
 _BODILESS: Final = frozenset({204, 304})
@@ -65,7 +66,7 @@ class Forwarder:
         try:
             answer = await self._upstream.exchange(
                 UpstreamRequest(
-                    method=request.method, head=self._head(exchange), body=_body(exchange), upgrade=upgrade
+                    method=request.method, head=self._head(exchange, upgrade=upgrade), body=_body(exchange), upgrade=upgrade
                 ),
                 exchange.deadlines,
             )
@@ -73,21 +74,24 @@ class Forwarder:
             raise Refusal(_PROBLEMS.get(type(error), "upstream-invalid"), reason=error.code) from error
         return _response(answer, method=request.method)
 
-    def _head(self, exchange: Exchange) -> bytes:
+    def _head(self, exchange: Exchange, *, upgrade: bool) -> bytes:
         request = exchange.request
         key = (request.client.text, request.authority.value, request.scheme)
         forwarding = self._forwarding.get(key)
         if forwarding is None:
-            forwarding = self._host + forwarding_lines(request) + self._via
+            forwarding = self._host + forwarding_lines(request)
             if len(self._forwarding) >= _CACHE_ENTRIES:
                 self._forwarding.clear()
             self._forwarding[key] = forwarding
         path = exchange.path if exchange.query is None else f"{exchange.path}?{exchange.query}"
-        return b"%b %b HTTP/1.1\r\n%b%b" % (
+        # Via comes after those of the hops before us (RFC 9110 section 7.6.3).
+        return b"%b %b HTTP/1.1\r\n%b%b%b%b" % (
             request.method.encode("ascii"),
             path.encode("ascii"),
             forwarding,
             write_fields(exchange.fields),
+            self._via,
+            _UPGRADE if upgrade else b"",
         )
 
 
@@ -127,7 +131,7 @@ def _response(answer: UpstreamResponse, *, method: str) -> Response:
     announced: int | None = None
     for name, value in answer.headers:
         if name == b"connection":
-            named = connection_options([value])
+            named |= connection_options([value])
         if name == b"content-length":
             announced = int(value)
         if name not in _DROPPED and is_safe_value(value):
@@ -135,7 +139,10 @@ def _response(answer: UpstreamResponse, *, method: str) -> Response:
     if named:
         fields = [pair for pair in fields if pair[0] not in named]
     if answer.status == 101:
-        fields.extend(pair for pair in answer.headers if pair[0] == b"upgrade")
+        if [value.lower() for name, value in answer.headers if name == b"upgrade"] != [b"websocket"]:
+            answer.abort()
+            raise Refusal("upstream-invalid", reason="upgrade-to-something-else")
+        fields.append((b"upgrade", b"websocket"))
         return Response(status=101, fields=fields, body=b"", tunnel=answer.tunnel())
     if method == "HEAD" or answer.status in _BODILESS:
         return Response(status=answer.status, fields=fields, body=b"", announced_length=announced)
