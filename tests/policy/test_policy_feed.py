@@ -1,0 +1,410 @@
+"""The follower's state machine against a model writer: whatever is dropped, doubled or shuffled, it ends up right."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+import orjson
+import pytest
+from haetae_policy.changes import Delete, Put
+from haetae_policy.digest import BUCKET_MS, MODULUS, ExpiryDigest
+from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, Head, PutEntry, decode_entry, decode_head
+from haetae_policy.errors import FeedCorrupt, RecordUnreadable
+from haetae_policy.facts import ApiFacts, Facts
+from haetae_policy.feed import FeedFollower, FeedState
+from haetae_policy.model import Action, Api, Subject
+from haetae_policy.record import Record, decode_record, encode_record, record_digest
+from haetae_policy.table import PolicyTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.policy.policy_strategies import T0, pid, policy_id, records
+
+EPOCH = "00" * 8
+API = ApiFacts("app", "r", "GET", "/")
+
+
+class Writer:
+    """The store's behaviour, in memory: unique versions, gapless numbers, digests by expiry bucket."""
+
+    def __init__(self, epoch: str = EPOCH) -> None:
+        self.epoch = epoch
+        self.seq = 0
+        self.tick = 0
+        self.live: dict[int, tuple[Record, bytes]] = {}
+        self.ended: set[int] = set()
+        self.floor = T0 - T0 % BUCKET_MS
+        self.log: list[Entry] = []
+
+    def _next_id(self) -> tuple[int, int]:
+        self.tick += 1
+        return (T0, self.tick)
+
+    def put(self, record: Record) -> None:
+        if record.pid in self.ended:
+            return
+        held = self.live.get(record.pid)
+        record = dataclasses.replace(record, ver=held[0].ver + 1 if held else 1)
+        encoded = encode_record(record)
+        self.live[record.pid] = (record, encoded)
+        self.seq += 1
+        self.log.append(PutEntry(self._next_id(), self.epoch, self.seq, T0, encoded))
+
+    def delete(self, number: int) -> None:
+        held = self.live.pop(number, None)
+        if held is not None:
+            self.ended.add(number)
+            self.seq += 1
+            self.log.append(DeleteEntry(self._next_id(), self.epoch, self.seq, T0, number, held[0].ver))
+
+    def counted(self) -> list[bytes]:
+        return [raw for record, raw in self.live.values() if record.exp_ms - record.exp_ms % BUCKET_MS >= self.floor]
+
+    def beat(self, floor: int | None = None) -> None:
+        self.floor = max(self.floor, floor or 0)
+        head = self.head(self._next_id())
+        self.log.append(BeatEntry(head.entry_id, self.epoch, self.seq, T0, self.floor, head.count, head.digest))
+
+    def head(self, entry_id: tuple[int, int] | None = None) -> Head:
+        raws = self.counted()
+        digest = sum(map(record_digest, raws)) % MODULUS
+        return Head(self.epoch, self.seq, entry_id or (T0, self.tick), self.floor, len(raws), digest)
+
+
+def snapshot(follower: FeedFollower, writer: Writer) -> None:
+    follower.begin(writer.head())
+    for _, encoded in writer.live.values():
+        follower.load(encoded)
+    for _ in follower.finish(step=3):
+        pass
+    follower.settle(writer.head())
+
+
+def follow(*feeds: Sequence[Entry]) -> tuple[PolicyTable, FeedFollower]:
+    table = PolicyTable()
+    follower = FeedFollower(table)
+    follower.begin(Writer().head())
+    follower.settle(Writer().head())
+    for entries in feeds:
+        for entry in entries:
+            follower.feed(entry)
+    return table, follower
+
+
+def agrees(table: PolicyTable, writer: Writer) -> bool:
+    held = {number: table.held(number) for number in writer.live}
+    return len(table) == len(writer.live) and all(
+        have is not None
+        and (have.ver, have.digest) == (writer.live[number][0].ver, record_digest(writer.live[number][1]))
+        for number, have in held.items()
+    )
+
+
+steps = st.one_of(records(), records(), records(), st.integers(1, 12).map(pid), st.just("beat"), st.just("beat later"))
+
+
+def perform(writer: Writer, step: Record | int | str) -> None:
+    if isinstance(step, Record):
+        spread = step.exp_ms + (step.exp_ms // 1000 % 5) * BUCKET_MS
+        writer.put(dataclasses.replace(step, exp_ms=spread))
+    elif isinstance(step, int):
+        writer.delete(step)
+    else:
+        writer.beat(writer.floor + BUCKET_MS if step == "beat later" else None)
+
+
+@settings(max_examples=300)
+@given(history=st.lists(steps, max_size=40), data=st.data())
+def test_follower_agrees_after_loss_doubling_and_reordering_once_it_got_the_snapshots_it_asked_for(
+    history: list[Record | int | str], data: st.DataObject
+) -> None:
+    writer, table = Writer(), PolicyTable()
+    follower = FeedFollower(table)
+    sent = 0
+    for step in history:
+        perform(writer, step)
+        fresh = writer.log[sent:]
+        sent = len(writer.log)
+        match data.draw(st.sampled_from(("all", "all", "none", "twice", "again", "reversed"))):
+            case "none":
+                fresh = []
+            case "twice":
+                fresh = fresh * 2
+            case "again":
+                fresh = writer.log[-6:]
+            case "reversed":
+                fresh = writer.log[-3:][::-1]
+        for entry in fresh:
+            follower.feed(entry)
+        if follower.wants_snapshot and data.draw(st.booleans()):
+            snapshot(follower, writer)
+            assert follower.state is FeedState.FOLLOWING
+    writer.beat()
+    for entry in writer.log[-1:]:
+        follower.feed(entry)
+    if follower.wants_snapshot:
+        snapshot(follower, writer)
+    assert follower.state is FeedState.FOLLOWING
+    assert agrees(table, writer)
+
+
+@settings(max_examples=200)
+@given(before=st.lists(steps, max_size=15), during=st.lists(steps, max_size=15), data=st.data())
+def test_snapshot_scanned_while_the_log_goes_on_ends_in_agreement(
+    before: list[Record | int | str], during: list[Record | int | str], data: st.DataObject
+) -> None:
+    """A scan returns everything that was there throughout; what came or went meanwhile it may show, twice, or not."""
+    writer, table = Writer(), PolicyTable()
+    for step in before:
+        perform(writer, step)
+    follower = FeedFollower(table)
+    start = writer.head()
+    mark = len(writer.log)
+    follower.begin(start)
+    stable = {number: raw for number, (_, raw) in writer.live.items()}
+    versions = [stable]
+    for step in during:
+        perform(writer, step)
+        versions.append({number: raw for number, (_, raw) in writer.live.items()})
+    for number in sorted(set().union(*versions)):
+        seen = [version[number] for version in versions if number in version]
+        throughout = len(seen) == len(versions)
+        for _ in range(data.draw(st.integers(1 if throughout else 0, 2))):
+            follower.load(data.draw(st.sampled_from(seen)))
+    for _ in follower.finish(step=2):
+        pass
+    follower.settle(writer.head())
+    for entry in writer.log[mark:]:
+        follower.feed(entry)
+    writer.beat()
+    follower.feed(writer.log[-1])
+    assert follower.state is FeedState.FOLLOWING, follower.reason
+    assert agrees(table, writer)
+
+
+def block(number: int = 1, **fields: object) -> Record:
+    base = Record(pid=pid(number), ver=1, exp_ms=T0 + 90_000, action=Action.BLOCK, subject=Subject(user="u"), api=Api())
+    return dataclasses.replace(base, **fields)  # type: ignore[arg-type]
+
+
+def test_block_after_a_gap_is_enforced_at_once_and_a_snapshot_is_wanted() -> None:
+    writer = Writer()
+    writer.put(block(1))
+    writer.put(block(2, subject=Subject(user="v")))
+    table, follower = follow(writer.log[1:])
+    assert follower.wants_snapshot
+    assert "expected entry 1" in follower.reason
+    assert table.check(Facts(user="v"), API, T0) is not None
+
+
+def test_numbers_that_go_back_mean_a_restored_store_and_a_snapshot() -> None:
+    writer, restored = Writer(), Writer()
+    for number in (1, 2, 3):
+        writer.put(block(number, subject=Subject(user=f"u{number}")))
+    table, follower = follow(writer.log)
+    restored.put(block(1, subject=Subject(user="u1")))
+    restored.put(block(9, subject=Subject(user="u9")))
+    late = dataclasses.replace(restored.log[1], entry_id=(T0 + 5000, 0))
+    follower.feed(late)
+    assert follower.wants_snapshot
+    snapshot(follower, restored)
+    assert follower.state is FeedState.FOLLOWING
+    assert agrees(table, restored)
+
+
+def test_another_epoch_and_a_wrong_digest_each_want_a_snapshot() -> None:
+    writer = Writer()
+    writer.put(block())
+    writer.beat()
+    other = dataclasses.replace(writer.log[1], epoch="11" * 8)
+    assert follow(writer.log[:1], [other])[1].reason == "another epoch"
+    beat = writer.log[1]
+    assert isinstance(beat, BeatEntry)
+    for wrong in (
+        dataclasses.replace(beat, digest=beat.digest ^ 1),
+        dataclasses.replace(beat, count=2),
+        dataclasses.replace(beat, seq=2),
+    ):
+        assert follow(writer.log[:1], [wrong])[1].wants_snapshot
+    assert follow(writer.log)[1].state is FeedState.FOLLOWING
+
+
+def test_snapshot_in_an_older_version_replaces_what_another_log_left_behind() -> None:
+    table, follower = follow()
+    table.apply(Put(block(1, ver=9, subject=Subject(user="old")), seq=1))
+    table.apply(Put(block(2, ver=9, subject=Subject(user="old")), seq=1))
+    writer = Writer("22" * 8)
+    writer.put(block(1, subject=Subject(user="new")))
+    snapshot(follower, writer)
+    assert follower.state is FeedState.FOLLOWING
+    assert table.check(Facts(user="old"), API, T0) is None
+    assert table.check(Facts(user="new"), API, T0) is not None
+
+
+def test_policies_stay_in_force_while_a_snapshot_replaces_them() -> None:
+    writer = Writer()
+    writer.put(block())
+    table, follower = follow(writer.log)
+    follower.begin(writer.head())
+    assert table.check(Facts(user="u"), API, T0) is not None
+    follower.load(writer.live[pid(1)][1])
+    assert table.check(Facts(user="u"), API, T0) is not None
+
+
+def test_record_of_a_newer_kind_is_counted_and_does_not_stop_the_feed() -> None:
+    writer = Writer()
+    writer.put(block(1))
+    raw = orjson.dumps({**orjson.loads(encode_record(block(1, ver=2))), "act": "tarpit"})
+    writer.live[pid(1)] = (block(1, ver=2), raw)
+    writer.seq += 1
+    writer.log.append(PutEntry(writer._next_id(), EPOCH, writer.seq, T0, raw))
+    writer.put(block(2, subject=Subject(user="v")))
+    writer.beat()
+    table, follower = follow(writer.log)
+    assert follower.state is FeedState.FOLLOWING
+    assert follower.unreadable == 1
+    assert table.check(Facts(user="v"), API, T0) is not None
+    snapshot(follower, writer)
+    assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 1)
+    writer.put(block(1))
+    writer.beat()
+    for entry in writer.log[-2:]:
+        follower.feed(entry)
+    assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 0)
+    assert table.check(Facts(user="u"), API, T0) is not None
+
+
+def test_unreadable_policy_leaves_with_its_deletion_or_its_expiry() -> None:
+    for how in ("delete", "expire"):
+        writer = Writer()
+        raw = orjson.dumps({**orjson.loads(encode_record(block(1))), "new": 1})
+        writer.live[pid(1)] = (block(1), raw)
+        writer.seq = 1
+        writer.log.append(PutEntry(writer._next_id(), EPOCH, 1, T0, raw))
+        if how == "delete":
+            writer.delete(pid(1))
+        writer.beat(T0 + 5 * BUCKET_MS if how == "expire" else None)
+        _, follower = follow(writer.log)
+        assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 0)
+
+
+def test_record_without_an_envelope_breaks_the_feed_and_keeps_the_table() -> None:
+    writer = Writer()
+    writer.put(block())
+    table, follower = follow(writer.log)
+    with pytest.raises(FeedCorrupt):
+        follower.feed(PutEntry((T0, 99), EPOCH, 2, T0, b"{}"))
+    assert follower.wants_snapshot
+    assert table.check(Facts(user="u"), API, T0) is not None
+
+
+def test_local_sweep_does_not_disturb_the_digest() -> None:
+    writer = Writer()
+    writer.put(block(1))
+    writer.put(block(2, subject=Subject(user="v"), exp_ms=T0 + 10 * BUCKET_MS))
+    table, follower = follow(writer.log)
+    table.sweep(before_ms=T0 + 100_000)
+    assert len(table) == 1
+    writer.beat(T0 + 3 * BUCKET_MS)
+    follower.feed(writer.log[-1])
+    assert follower.state is FeedState.FOLLOWING
+
+
+def test_entries_before_a_snapshot_and_records_outside_one_are_not_taken() -> None:
+    writer = Writer()
+    writer.put(block())
+    table = PolicyTable()
+    follower = FeedFollower(table)
+    assert follower.feed(writer.log[0]) is None
+    with pytest.raises(FeedCorrupt):
+        follower.load(writer.live[pid(1)][1])
+    assert len(table) == 0
+
+
+@given(
+    policies=st.lists(st.tuples(st.integers(0, 600_000), st.integers(0, MODULUS - 1)), max_size=20),
+    floors=st.lists(st.integers(0, 12), max_size=4),
+    order=st.randoms(use_true_random=False),
+)
+def test_digest_needs_no_order_and_ignores_what_is_before_the_floor(
+    policies: list[tuple[int, int]], floors: list[int], order: object
+) -> None:
+    one, two = ExpiryDigest(floor_ms=0), ExpiryDigest(floor_ms=0)
+    for exp_ms, digest in policies:
+        one.add(exp_ms, digest)
+    for floor in sorted(floors):
+        one.advance(floor * BUCKET_MS)
+    highest = max(floors, default=0) * BUCKET_MS
+    two.advance(highest)
+    for exp_ms, digest in reversed(policies):
+        two.add(exp_ms, digest)
+    assert (one.count, one.total) == (two.count, two.total)
+    for exp_ms, digest in policies:
+        one.remove(exp_ms, digest)
+    assert (one.count, one.total) == (0, 0)
+
+
+@given(st.binary(max_size=300))
+def test_decoding_any_bytes_as_a_record_gives_a_record_or_a_declared_error(raw: bytes) -> None:
+    with contextlib.suppress(FeedCorrupt, RecordUnreadable):
+        decode_record(raw)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    changes=st.dictionaries(
+        st.sampled_from(("v", "pid", "ver", "exp", "act", "sub", "api", "mode", "hard", "rate", "why", "fds", "x")),
+        json_values
+        | st.dictionaries(st.sampled_from(("user", "ip", "untrusted", "path", "method")), json_values, max_size=3),
+        max_size=4,
+    )
+)
+def test_decoding_any_altered_record_gives_a_record_or_a_declared_error(changes: dict[str, object]) -> None:
+    document = {**orjson.loads(encode_record(block())), **changes}
+    try:
+        raw = orjson.dumps(document)
+    except TypeError:
+        return
+    with contextlib.suppress(FeedCorrupt, RecordUnreadable):
+        decode_record(raw)
+
+
+@given(records())
+def test_record_survives_its_encoding(record: Record) -> None:
+    assert decode_record(encode_record(record)) == record
+
+
+@given(
+    entry_id=st.one_of(st.just(b"5-1"), st.binary(max_size=10)),
+    fields=st.dictionaries(
+        st.sampled_from((b"e", b"s", b"o", b"t", b"r", b"p", b"v", b"f", b"c", b"g")),
+        st.one_of(st.sampled_from((b"0" * 16, b"1", b"p", b"d", b"b", policy_id(1).encode())), st.binary(max_size=20)),
+    ),
+)
+def test_decoding_any_log_entry_gives_an_entry_or_a_declared_error(entry_id: bytes, fields: dict[bytes, bytes]) -> None:
+    with contextlib.suppress(FeedCorrupt):
+        decode_entry(entry_id, fields)
+
+
+@pytest.mark.parametrize("missing", [b"epoch", b"seq", b"floor", b"count", b"digest"])
+def test_head_without_a_field_is_refused(missing: bytes) -> None:
+    fields = {b"epoch": b"00" * 8, b"seq": b"1", b"id": b"1-1", b"floor": b"0", b"count": b"1", b"digest": b"5"}
+    assert decode_head(fields).entry_id == (1, 1)
+    del fields[missing]
+    with pytest.raises(FeedCorrupt):
+        decode_head(fields)
+
+
+def test_deleting_twice_announces_once() -> None:
+    writer = Writer()
+    writer.put(block())
+    writer.delete(pid(1))
+    _, follower = follow(writer.log[:1])
+    assert follower.feed(writer.log[1]) == Delete(pid(1), ver=1, seq=2)
+    assert follower.feed(writer.log[1]) is None
