@@ -20,7 +20,13 @@ from bench.rounds import Plan
 from bench.run import SECTIONS, Cores, Effort, run
 
 QUICK = Effort(
-    throughput=Plan(1, 0.2, 0.8), latency=Plan(1, 0.2, 0.8), loops=1, starts=1, clients=1000, policies=(1000,)
+    throughput=Plan(1, 0.2, 0.8),
+    latency=Plan(1, 0.2, 0.8),
+    loops=1,
+    starts=1,
+    clients=1000,
+    policies=1000,
+    table_sizes=(1000,),
 )
 FULL = Effort(
     throughput=Plan(5, 1.0, 5.0),
@@ -28,7 +34,8 @@ FULL = Effort(
     loops=5,
     starts=5,
     clients=10_000,
-    policies=(100, 100_000, 1_000_000),
+    policies=100_000,
+    table_sizes=(100, 100_000, 1_000_000),
 )
 NOISE_SHARE = 0.05
 

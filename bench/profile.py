@@ -27,6 +27,7 @@ from bench.world import World
 __all__ = ["main", "profile_row"]
 
 DUMP_SECONDS = 10.0
+POLICIES = 1000
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = f"import sys; sys.path.append({str(ROOT)!r}); from bench.profiled import main; main()"
 """The gateway runs in another directory, where `python -m bench.profiled` would not be found."""
@@ -41,7 +42,7 @@ def profile_row(row: str, *, seconds: float, cores: Cores) -> tuple[pstats.Stats
     """
     with World(gateway_cores=cores.gateway, other_cores=cores.others) as world:
         out = world.directory / "profile"
-        gateways = Gateways(world)
+        gateways = Gateways(world, policies=POLICIES)
         world.start_upstream(gateways.service_answers())
         contender = gateways.start_row(row, launcher=("-c", LAUNCH, str(out)))
         if contender.process is None:

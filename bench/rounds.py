@@ -67,8 +67,8 @@ def throughput_rounds(contenders: Sequence[Contender], plan: Plan, say: Say) -> 
             )
     for contender in contenders:
         share = median(shares[contender.key])
-        full = contender.process is None or share >= FULL_CORE
-        note = f"core {share:.0%}" + ("" if full else ", limited by the load side")
+        full = "" if share >= FULL_CORE else ", not full: a lower bound"
+        note = f"core {share:.0%}{full}" if contender.process is not None else ""
         yield Measure(contender.key, "req/s", tuple(rates[contender.key]), note=note)
 
 

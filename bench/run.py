@@ -37,15 +37,18 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: rounds, loops of each primitive, cold starts, idle clients, and
-    sizes of the block check."""
+    """How much is measured: rounds, loops of each primitive, cold starts, idle clients, policies in the
+    store, and sizes of the block check.
+    """
 
     throughput: Plan
     latency: Plan
     loops: int
     starts: int
     clients: int
-    policies: tuple[int, ...]
+    policies: int
+    table_sizes: tuple[int, ...]
+    patient: bool = False
 
     def with_plan(self, *, rounds: int | None, seconds: float | None) -> Self:
         """The same with other rounds or seconds where given."""
@@ -78,20 +81,22 @@ def run(
             _under_load(results, world, sections=sections, effort=effort, say=say)
             notes.extend(world.missing)
     if "block" in sections:
-        _block_check(results, effort.policies, cores, say)
+        _block_check(results, effort.table_sizes, cores, say)
     if "primitives" in sections:
         _primitives(results, effort, cores, say)
 
 
 def _under_load(results: Results, world: World, *, sections: Sequence[str], effort: Effort, say: Say) -> None:
     rows = [row for row in ROWS if row in sections] or ["plain"]
-    gateways = Gateways(world) if is_built() else None
-    straight = start_contenders(world, gateways, rows, say)
+    started = rows if "memory" not in sections or "plain" in rows else ["plain", *rows]
+    gateways = Gateways(world, policies=effort.policies, patient=effort.patient) if is_built() else None
+    straight = start_contenders(world, gateways, started, say)
+    contenders = [each for each in world.contenders if each.row in rows]
     if set(sections) & {*ROWS, "latency"}:
-        for measure in throughput_rounds([straight, *world.contenders], effort.throughput, say):
+        for measure in throughput_rounds([straight, *contenders], effort.throughput, say):
             results.add(measure)
     if "latency" in sections:
-        half = [(each, found.value / 2) for each in world.contenders if (found := results.get(each.key))]
+        half = [(each, found.value / 2) for each in contenders if (found := results.get(each.key))]
         for measure in latency_rounds(half, straight, effort.latency, say):
             results.add(measure)
     if "memory" in sections:

@@ -80,7 +80,7 @@ class World:
         process = self.start("upstream", command, gateway=False)
         request = get_request(PLAIN_PATH, HOST)
         process.wait_ready(self.upstream, request)
-        straight = Contender("plain", "no gateway", self.upstream, Repeated([request]), process, 60_000.0)
+        straight = Contender("plain", "no gateway", self.upstream, Repeated([request]), first_guess=60_000.0)
         check_answer(straight, request)
         return straight
 
