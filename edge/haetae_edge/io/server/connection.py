@@ -133,14 +133,13 @@ class ClientConnection(RequestHandler):
         self._incoming_wire += size
         if payload.is_eof():
             self._incoming = None
-        elif self._messages and not is_request(self._messages[-1][0]):
-            self._break_incoming(payload)
-        elif self._incoming_wire > _FRAMING_BYTES + _FRAMING_RATIO * payload.total_bytes:
-            self._break_incoming(payload)
-
-    def _break_incoming(self, payload: StreamReader) -> None:
-        self._incoming = None
-        payload.set_exception(RequestPayloadError("the framing of the body is broken"))
+        elif (
+            self._messages
+            and not is_request(self._messages[-1][0])
+            or self._incoming_wire > _FRAMING_BYTES + _FRAMING_RATIO * payload.total_bytes
+        ):
+            self._incoming = None
+            payload.set_exception(RequestPayloadError("the framing of the body is broken"))
 
     def _count_next_head(self, size: int) -> None:
         """A pipelined head that grows beyond its limit while an answer is under way: that answer is the last."""
@@ -235,9 +234,9 @@ class ClientConnection(RequestHandler):
         return self._head_bytes
 
     @property
-    def draining(self) -> bool:
-        """Whether the next answer is this connection's last."""
-        return self._draining
+    def is_last_request(self) -> bool:
+        """Whether the next answer is this connection's last: it drains, or an upgrade was asked for and declined."""
+        return self._draining or self._upgraded
 
     def drain(self) -> None:
         """Serve what is there and the next request, then close: the next answer says `Connection: close`."""

@@ -118,7 +118,7 @@ class GatewayServer(web.Server):
             if response.tunnel is not None:
                 sent = await pump(connection, response, response.tunnel)
                 return False
-            keep = may_keep and not response.close and not connection.draining and payload.is_eof()
+            keep = may_keep and not response.close and not connection.is_last_request and payload.is_eof()
             keep, sent = await write_response(connection, response, method=method, keep_alive=keep, http10=http10)
             return keep
         except UpstreamError as error:
