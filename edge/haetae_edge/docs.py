@@ -71,7 +71,7 @@ def _section(cls: type, prefix: str, title: str) -> Iterator[str]:
         if hint is None:
             continue
         name = prefix + kebab(item.name)
-        inner, listed = _settings_class(hint)
+        inner, listed = settings_class(hint)
         if inner is not None:
             nested.append((name + ("[]" if listed else ""), inner))
         value = "see below" if inner is not None else expected(hint)
@@ -81,7 +81,7 @@ def _section(cls: type, prefix: str, title: str) -> Iterator[str]:
         yield from _section(inner, f"{name}.", f"`{name}`")
 
 
-def _settings_class(hint: object) -> tuple[type | None, bool]:
+def settings_class(hint: object) -> tuple[type | None, bool]:
     """The settings class a field holds, and whether it is a list of them."""
     _, bare = unwrap_optional(hint)
     if isinstance(bare, type) and dataclasses.is_dataclass(bare):

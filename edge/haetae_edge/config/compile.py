@@ -12,7 +12,7 @@ from collections.abc import Mapping as Map
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from haetae_edge.config.binder import Binder
 from haetae_edge.config.gateway import GatewayConfig
@@ -68,11 +68,21 @@ def compile_gateway(
         raise AssertionError("a gateway that could not be read has a problem")
     return replace(
         config,
-        keys_directory=directory / config.keys_directory,
+        **_located(config, directory),
         default_filters=tuple(value for _, value, _ in defaults),
         routes=definitions,
         revision=revision_of(files),
     )
+
+
+def _located(config: GatewayConfig, directory: Path) -> dict[str, Any]:
+    """Every path of the settings, taken from the gateway's directory where it is relative."""
+    log, upstream = config.access_log, config.upstream
+    if log.path is not None:
+        log = replace(log, path=directory / log.path)
+    if upstream.ca_file is not None:
+        upstream = replace(upstream, ca_file=directory / upstream.ca_file)
+    return {"keys_directory": directory / config.keys_directory, "access_log": log, "upstream": upstream}
 
 
 def revision_of(files: Map[str, bytes]) -> str:

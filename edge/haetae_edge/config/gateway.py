@@ -17,7 +17,6 @@ from haetae_edge.config.values import (
     Duration,
     FilePath,
     HttpUrl,
-    Listen,
     Network,
     RedisUrl,
     Secret,
@@ -60,7 +59,6 @@ class LimitSettings:
         _LIMITS.drain_timeout
     )
     connections: Annotated[int, Doc("Open client connections of one worker.")] = _LIMITS.connections
-    requests_in_flight: Annotated[int, Doc("Requests served at one time by one worker; more are answered 503.")] = 4096
 
     def __post_init__(self) -> None:
         _positive(self, *(item.name for item in fields(self)))
@@ -185,19 +183,10 @@ class AccessLogSettings:
 
     target: Annotated[Literal["stdout", "file", "off"], Doc("`file` needs `path`.")] = "stdout"
     path: Annotated[FilePath | None, Doc("The file; appended to, reopened on SIGHUP.")] = None
-    queue: Annotated[int, Doc("Lines kept while the target is slow; more are dropped and counted.")] = 10_000
 
     def __post_init__(self) -> None:
-        _positive(self, "queue")
         if (self.target == "file") is not (self.path is not None):
             raise ArgumentError("path", "`path` goes with `target: file`, and only with it")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminSettings:
-    """The side port for health, readiness and metrics. Never reachable from outside."""
-
-    listen: Annotated[Listen, Doc("Where it listens; the command line wins.")] = "127.0.0.1:9901"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +208,6 @@ class GatewayConfig:
     passport: Annotated[PassportSettings | None, Doc("The Passport minted for services.")] = None
     upstream: Annotated[UpstreamPoolSettings, Doc("Connections to upstreams.")] = UpstreamPoolSettings()
     access_log: Annotated[AccessLogSettings, Doc("One JSON line per request.")] = AccessLogSettings()
-    admin: Annotated[AdminSettings, Doc("Health, readiness, metrics.")] = AdminSettings()
     default_filters: Annotated[tuple[Filter, ...], Derived] = ()
     routes: Annotated[tuple[RouteDefinition, ...], Derived] = ()
     revision: Annotated[str, Derived] = ""
@@ -238,7 +226,6 @@ class GatewayConfig:
 
 __all__ = [
     "AccessLogSettings",
-    "AdminSettings",
     "GatewayConfig",
     "IdentitySettings",
     "IssuerSettings",

@@ -14,6 +14,8 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_\-]{0,63})\}")
 _REQUEST: Final = HOP_BY_HOP | FRAMING | FORWARDED | IDENTITY | TRACE_FIELDS | {b"host", b"expect"}
 _RESPONSE: Final = HOP_BY_HOP | FRAMING | IDENTITY | {b"date"}
 
+_KEPT: Final = FRAMING | {b"host", b"x-passport"}
+
 Expand = Callable[[Mapping[str, str]], bytes | None]
 
 
@@ -35,9 +37,9 @@ def response_field(name: str, *, argument: str = "name") -> bytes:
 
 
 def removable_field(name: str, *, argument: str = "name") -> bytes:
-    """A request field that a route may remove: anything but framing and `Host`."""
+    """A request field that a route may remove: anything but framing, `Host` and the Passport."""
     lower = name.lower().encode("ascii")
-    if lower in FRAMING or lower == b"host":
+    if lower.replace(b"_", b"-") in _KEPT:
         raise ArgumentError(argument, f"`{name}` is written by the gateway itself; a route cannot remove it")
     return lower
 

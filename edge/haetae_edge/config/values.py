@@ -25,6 +25,7 @@ _ISO_DURATION = re.compile(
     re.IGNORECASE,
 )
 _SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _OTHER_SCHEMES: Final = {
     "lb": "there is no service discovery here; write `http://host:port`, the name of a service or load balancer",
     "ws": "write `http://host:port`; WebSocket upgrades pass on http routes",
@@ -130,7 +131,10 @@ def parse_origin(text: str) -> str:
     if scheme in _OTHER_SCHEMES:
         raise ValueError(f"`{scheme}:` is not supported: {_OTHER_SCHEMES[scheme]}")
     url = parse_http_url(text)
-    if urlsplit(url).path:
+    parts = urlsplit(url)
+    if not _HOST.fullmatch(parts.hostname or "") or parts.netloc.endswith(":") or parts.port == 0:
+        raise ValueError("write `http://host:port` with a DNS name or an IP address and a port from 1 to 65535")
+    if parts.path:
         raise ValueError("an upstream has no path (Spring ignores it): write `http://host:port` and use `PrefixPath`")
     return url
 
@@ -141,16 +145,6 @@ def parse_path(text: str) -> Path:
     if not text or "\x00" in text:
         raise ValueError("write a path, such as `keys` or `/etc/haetae/keys`")
     return Path(text)
-
-
-def parse_listen(text: str) -> str:
-    """`host:port`, `[v6]:port` or `unix:/path`. Raises ValueError."""
-    host, colon, port = text.rpartition(":")
-    if text.startswith("unix:/") and len(text) > 6:
-        return text
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("write `127.0.0.1:9901`, `[::1]:9901` or `unix:/path/to/socket`")
-    return text
 
 
 def parse_redis_url(text: str) -> str:
@@ -189,7 +183,6 @@ DataSize = Annotated[int, From(parse_size, "a size such as `10KB` or `5MB`")]
 Network = Annotated[IPNetwork, From(parse_network, "a network such as `10.0.0.0/8`")]
 Origin = Annotated[str, From(parse_origin, "`http://host:port` or `https://host:port`")]
 FilePath = Annotated[Path, From(parse_path, "a path")]
-Listen = Annotated[str, From(parse_listen, "`host:port` or `unix:/path`")]
 HttpUrl = Annotated[str, From(parse_http_url, "an http or https URL")]
 RedisUrl = Annotated[str, From(parse_redis_url, "a Redis URL such as `redis://host:6379/0`", secret=True)]
 Secret = Annotated[SecretText, From(parse_secret, "a secret, usually `${NAME}`", secret=True)]

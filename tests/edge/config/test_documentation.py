@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 from haetae_edge.config.binder import hints_of
+from haetae_edge.config.gateway import GatewayConfig
 from haetae_edge.config.spelling import camel
-from haetae_edge.docs import PAGES, main
+from haetae_edge.deadlines import Deadlines
+from haetae_edge.docs import PAGES, main, settings_class
 from haetae_edge.filter import Filter
 from haetae_edge.filters.registry import FILTERS, ONCE_PER_ROUTE
+from haetae_edge.limits import Limits
 from haetae_edge.predicate import Predicate
 from haetae_edge.predicates.registry import PREDICATES
 from haetae_edge.profiles import PROFILES
@@ -74,3 +78,28 @@ def test_every_profile_is_documented_with_its_demands(name: str) -> None:
 def test_filters_that_run_once_are_documented() -> None:
     text = ROUTES.split("## Filters", 1)[1].split("### ", 1)[0]
     assert [name for name in sorted(ONCE_PER_ROUTE) if f"`{name}`" not in text] == []
+
+
+SOURCES = "".join(
+    path.read_text(encoding="utf-8")
+    for path in (ROOT / "edge" / "haetae_edge").rglob("*.py")
+    if path.name != "gateway.py" or path.parent.name != "config"
+)
+
+
+def settings_of(cls: type) -> list[str]:
+    """Names of all settings of a class and of those within it."""
+    names = []
+    for name, hint in hints_of(cls).items():
+        inner = settings_class(hint)[0]
+        names += settings_of(inner) if inner is not None else [name]
+    return names
+
+
+#: Read through `LimitSettings.limits()` and `UpstreamPoolSettings.deadlines()`, which copy them by name.
+COPIED = {item.name for cls in (Limits, Deadlines) for item in dataclasses.fields(cls)}
+
+
+@pytest.mark.parametrize("name", sorted(set(settings_of(GatewayConfig)) - COPIED))
+def test_every_setting_is_read_by_the_gateway(name: str) -> None:
+    assert re.search(rf"\.{name}\b", SOURCES)

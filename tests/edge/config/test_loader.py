@@ -15,6 +15,7 @@ from haetae_edge.filters.add_request_header import AddRequestHeader
 from haetae_edge.filters.strip_prefix import StripPrefix
 from haetae_edge.filters.timeout import Timeout
 from haetae_edge.filters.trace import Trace
+from haetae_edge.io.upstream import Origin
 from haetae_edge.limits import Limits
 from haetae_edge.predicates.path import Path as PathPredicate
 from haetae_edge.profiles import Profile
@@ -153,6 +154,27 @@ identity: {uri: 'http://identity/', token: '${NO_TOKEN:}'}
     assert config.identity is not None
     assert (config.identity.uri, config.identity.token) == ("http://identity", None)
     assert config.keys_directory == Path("conf/keys")
+
+
+def test_relative_paths_are_taken_from_the_gateways_directory() -> None:
+    config = load(
+        gateway=b"""
+name: x
+profile: plain
+keys-directory: /abs/keys
+access-log: {target: file, path: logs/a.json}
+upstream: {ca-file: tls/ca.pem}
+"""
+    )
+    assert config.keys_directory == Path("/abs/keys")
+    assert config.access_log.path == Path("conf/logs/a.json")
+    assert config.upstream.ca_file == Path("conf/tls/ca.pem")
+
+
+@pytest.mark.parametrize("uri", ["http://h", "https://a.b-c_d:1", "http://[2001:db8::1]:8080", "http://10.0.0.1/"])
+def test_an_accepted_upstream_can_be_connected_to(uri: str) -> None:
+    route = load("routes:" + BODY.replace("http://h:1", f"'{uri}'")).routes[0]
+    assert Origin.parse(route.uri) == Origin.parse(uri)
 
 
 def test_secrets_do_not_show_in_the_settings_text() -> None:

@@ -102,6 +102,12 @@ def test_a_header_is_removed_in_every_spelling() -> None:
     assert made.fields == [(b"x-internal", b"3")]
 
 
+@pytest.mark.parametrize("name", ["Host", "Content-Length", "X-Passport", "x_passport"])
+def test_framing_and_the_passport_cannot_be_removed(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot remove"):
+        RemoveRequestHeader(name=name)
+
+
 @pytest.mark.parametrize(
     ("override", "there", "added"),
     [(True, b"1", True), (False, b"1", False), (False, b" ", True), (False, None, True), (True, None, True)],
