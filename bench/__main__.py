@@ -27,6 +27,7 @@ QUICK = Effort(
     clients=1000,
     policies=1000,
     table_sizes=(1000,),
+    patient=True,
 )
 FULL = Effort(
     throughput=Plan(5, 1.0, 5.0),

@@ -42,15 +42,15 @@ def profile_row(row: str, *, seconds: float, cores: Cores) -> tuple[pstats.Stats
     """
     with World(gateway_cores=cores.gateway, other_cores=cores.others) as world:
         out = world.directory / "profile"
-        gateways = Gateways(world, policies=POLICIES)
+        gateways = Gateways(world, policies=POLICIES, patient=True)
         world.start_upstream(gateways.service_answers())
         contender = gateways.start_row(row, launcher=("-c", LAUNCH, str(out)))
         if contender.process is None:
             raise NotStarted("the gateway has no process of its own")
         plain_rate = _load(contender, seconds)
-        _switch(contender.process)
+        _signal(contender.process, signal.SIGUSR1)
         profiled_rate = _load(contender, seconds)
-        _switch(contender.process)
+        _signal(contender.process, signal.SIGUSR2)
         return _busiest(out, contender.process), plain_rate, profiled_rate
 
 
@@ -59,9 +59,9 @@ def _load(contender: Contender, seconds: float) -> float:
     return run_closed(contender.address, supply, connections=32, warmup=0.5, seconds=seconds).rate
 
 
-def _switch(process: Process) -> None:
+def _signal(process: Process, number: signal.Signals) -> None:
     for pid in session_pids(process.pid):
-        os.kill(pid, signal.SIGUSR1)
+        os.kill(pid, number)
 
 
 def _busiest(out: Path, process: Process) -> pstats.Stats:

@@ -1,7 +1,7 @@
-"""`python -m bench.profiled OUT MODULE [ARG…]`: run a module so that SIGUSR1 starts and stops a profile.
+"""`python -m bench.profiled OUT MODULE [ARG…]`: run a module so that signals start and stop a profile.
 
-The first SIGUSR1 starts cProfile in the process that receives it, forked workers included; the second stops
-it and writes `OUT.<pid>` (complete once it exists). Start-up is thereby not in the picture, only the load.
+SIGUSR1 starts cProfile in the process that receives it, forked workers included (`OUT.<pid>.part` appears); SIGUSR2
+stops it and writes `OUT.<pid>`, complete once it exists. Start-up is thereby not in the picture, only the load.
 """
 
 import cProfile
@@ -16,30 +16,38 @@ __all__ = ["Switch", "main"]
 
 
 class Switch:
-    """Starts the profiler, then stops it and writes what it saw, by turns."""
+    """Starts the profiler, then stops it and writes what it saw; as often as told."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
         self._running: cProfile.Profile | None = None
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        """The signal handler."""
+    def _target(self) -> Path:
+        return self._out.with_name(f"{self._out.name}.{os.getpid()}")
+
+    def start(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler of SIGUSR1."""
+        self._running = cProfile.Profile()
+        self._target().with_suffix(f"{self._target().suffix}.part").touch()
+        self._running.enable()
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler of SIGUSR2."""
         if self._running is None:
-            self._running = cProfile.Profile()
-            self._running.enable()
             return
         profile, self._running = self._running, None
         profile.disable()
-        target = self._out.with_name(f"{self._out.name}.{os.getpid()}")
-        partial = target.with_name(f"{target.name}.part")
+        partial = self._target().with_suffix(f"{self._target().suffix}.part")
         profile.dump_stats(partial)
-        partial.rename(target)
+        partial.rename(self._target())
 
 
 def main() -> None:
-    """Install the switch and become the module."""
+    """Install the handlers and become the module."""
     out, module, *arguments = sys.argv[1:]
-    signal.signal(signal.SIGUSR1, Switch(Path(out)))
+    switch = Switch(Path(out))
+    signal.signal(signal.SIGUSR1, switch.start)
+    signal.signal(signal.SIGUSR2, switch.stop)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -37,8 +37,8 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: rounds, loops of each primitive, cold starts, idle clients, policies in the
-    store, and sizes of the block check.
+    """How much is measured: rounds, loops of each primitive, cold starts, idle clients, policies in the store, and
+    sizes of the block check. `patient`: for machines that others use meanwhile.
     """
 
     throughput: Plan
