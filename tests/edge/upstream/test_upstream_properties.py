@@ -158,7 +158,7 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(bounds) if b > a]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(responses(), st.lists(st.integers(0, 2000), max_size=30))
 def test_any_segmentation_of_a_response_gives_the_same_result(
     response: tuple[bytes, int, bytes, list[tuple[bytes, bytes]]], at: list[int]
@@ -171,7 +171,7 @@ def test_any_segmentation_of_a_response_gives_the_same_result(
     assert play(cut(wire, at)) == whole
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(responses())
 def test_a_response_byte_by_byte_gives_the_same_result(
     response: tuple[bytes, int, bytes, list[tuple[bytes, bytes]]],
@@ -229,7 +229,7 @@ class Llhttp:
         self._body = b""
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(responses(), st.lists(MUTATION, min_size=1, max_size=4), st.lists(st.integers(0, 2000), max_size=4))
 def test_a_damaged_response_is_a_value_or_a_declared_error_however_it_is_cut(
     response: tuple[bytes, int, bytes, list[tuple[bytes, bytes]]],
@@ -251,7 +251,7 @@ def test_a_damaged_response_is_a_value_or_a_declared_error_however_it_is_cut(
         assert tuple(oracle.fields) == whole[2]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=60), max_size=8), st.booleans())
 def test_noise_is_a_value_or_a_declared_error(pieces: list[bytes], ended: bool) -> None:
     outcome = play(pieces, ended=ended)

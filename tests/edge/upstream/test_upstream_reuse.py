@@ -421,13 +421,6 @@ async def test_refused_connection_is_safe_to_retry_and_frees_its_slot() -> None:
     await upstream.close()
 
 
-async def test_unknown_name_is_a_failed_connection() -> None:
-    upstream = Upstream(Origin("http", "no-such-host.invalid", 80), settings=UpstreamSettings())
-    with pytest.raises(ConnectFailed):
-        await fetch(upstream)
-    await upstream.close()
-
-
 async def test_idle_connection_is_closed_after_its_time() -> None:
     async def play(peer: Peer) -> None:
         await peer.answer()

@@ -16,7 +16,7 @@ from typing import Final, Protocol, cast
 from haetae_edge.deadlines import Deadlines
 from haetae_edge.io.upstream.body import BodyStream
 from haetae_edge.io.upstream.decoder import BodyDecoder, decoder_for
-from haetae_edge.io.upstream.dial import closing_alert_seen
+from haetae_edge.io.upstream.dial import Discardable, closing_alert_seen
 from haetae_edge.io.upstream.errors import (
     BadResponse,
     ClosedBeforeResponse,
@@ -57,7 +57,7 @@ class Pool(Protocol):
     def lost(self, connection: "Connection") -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(Discardable):
     """``start`` begins an exchange; everything else is called by the loop, the pool or the response."""
 
     _request: UpstreamRequest

@@ -8,17 +8,26 @@ speaks http/1.1 only. The operating system's resolver is the only source of name
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain, zip_longest
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from haetae_edge.io.upstream.errors import ConnectFailed, ConnectTimeout, TlsFailed
 from haetae_edge.io.upstream.settings import Origin, UpstreamSettings
 
-Target = tuple[str, int] | tuple[str, int, int, int]
-Address = tuple[int, Target]
+Address = tuple[int, tuple[str, int]]
 PeerCheck = Callable[[bytes], None]
-ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
+
+
+class Discardable(asyncio.Protocol):
+    """A protocol that can be told to close its connection at once."""
+
+    def discard(self) -> None:
+        """Close at once. May be called again."""
+        raise NotImplementedError
+
+
+ProtocolT = TypeVar("ProtocolT", bound=Discardable)
 
 MAX_ADDRESSES: Final = 16
 
@@ -73,14 +82,13 @@ class Dialer:
         self._turn = 0
 
     async def connect(self, factory: Callable[[], ProtocolT], due: float) -> ProtocolT:
-        """A connected protocol by ``due`` (the loop's time).
+        """A connected protocol by ``due`` (the loop's time). Raises ConnectFailed, TlsFailed, ConnectTimeout.
 
-        Raises ConnectFailed, TlsFailed, ConnectTimeout.
+        A caller cancelled here leaves nothing open.
         """
         try:
             async with asyncio.timeout_at(due):
-                sock = await self._race(await self._resolve())
-                return await self._attach(factory, sock)
+                return await self._race(factory, await self._resolve())
         except TimeoutError as error:
             raise ConnectTimeout("no connection in time") from error
 
@@ -92,69 +100,52 @@ class Dialer:
                 found = await self._loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
             except OSError as error:
                 raise ConnectFailed("the upstream's name has no address") from error
-            unique = dict.fromkeys((int(family), cast(Target, address)) for family, _, _, _, address in found)
+            unique = dict.fromkeys((int(f), (str(a[0]), int(a[1]))) for f, _, _, _, a in found)
             self._addresses = list(unique)[:MAX_ADDRESSES]
             self._fresh_until = now + self._settings.dns_ttl
         self._turn += 1
         return _take_turns(self._addresses, self._turn)
 
-    async def _race(self, addresses: Iterable[Address]) -> socket.socket:
-        """The first socket that connects; every other attempt is ended."""
-        attempts: set[asyncio.Task[socket.socket]] = set()
-        failure: OSError | None = None
-        remaining = list(addresses)
+    async def _race(self, factory: Callable[[], ProtocolT], addresses: list[Address]) -> ProtocolT:
+        """The first connection that stands; every other attempt is ended."""
+        attempts: set[asyncio.Task[ProtocolT]] = set()
+        failure = ConnectFailed("the upstream's name has no address")
         try:
-            while remaining or attempts:
-                if remaining:
-                    attempts.add(self._loop.create_task(_connect(self._loop, remaining.pop(0))))
-                delay = self._settings.attempt_delay if remaining else None
-                done, attempts = await asyncio.wait(attempts, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            while addresses or attempts:
+                if addresses:
+                    attempts.add(self._loop.create_task(self._attempt(factory, addresses.pop(0))))
+                delay = self._settings.attempt_delay if addresses else None
+                done, _ = await asyncio.wait(attempts, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in done:
+                    attempts.remove(attempt)
                     try:
-                        winner = attempt.result()
-                    except OSError as error:
+                        return attempt.result()
+                    except ConnectFailed as error:
                         failure = error
-                    else:
-                        attempts |= done - {attempt}
-                        return winner
         finally:
             for attempt in attempts:
                 attempt.add_done_callback(_close_loser)
                 attempt.cancel()
         self._fresh_until = -1.0
-        raise ConnectFailed("no address of the upstream accepts connections") from failure
+        raise failure
 
-    async def _attach(self, factory: Callable[[], ProtocolT], sock: socket.socket) -> ProtocolT:
-        """Put the protocol, and TLS where the origin asks for it, on a connected socket."""
-        if self._ssl is None:
-            return await self._create(factory, sock)
-        try:
-            protocol = await self._create(factory, sock, context=self._ssl, server_hostname=self._origin.host)
-        except (ssl.SSLError, ssl.CertificateError) as error:
-            raise TlsFailed("the TLS handshake with the upstream failed") from error
-        return protocol
+    async def _attempt(self, factory: Callable[[], ProtocolT], address: Address) -> ProtocolT:
+        """One connection to one address, with TLS where the origin asks for it.
 
-    async def _create(
-        self,
-        factory: Callable[[], ProtocolT],
-        sock: socket.socket,
-        *,
-        context: ssl.SSLContext | None = None,
-        server_hostname: str | None = None,
-    ) -> ProtocolT:
+        The loop owns the socket from the start: a socket object handed to uvloop would outlive its descriptor when
+        the attempt is cancelled.
+        """
+        family, (host, port) = address
+        name = self._origin.host if self._ssl is not None else None
         try:
             transport, protocol = await self._loop.create_connection(
-                factory, sock=sock, ssl=context, server_hostname=server_hostname
+                factory, host, port, family=family, ssl=self._ssl, server_hostname=name
             )
-        except asyncio.CancelledError:
-            sock.close()
-            raise
+        except ssl.SSLError as error:
+            raise TlsFailed("the TLS handshake with the upstream failed") from error
         except OSError as error:
-            sock.close()
-            if isinstance(error, ssl.SSLError):
-                raise
-            raise ConnectFailed("the connection to the upstream broke while it was set up") from error
-        if context is not None:
+            raise ConnectFailed("an address of the upstream accepts no connection") from error
+        if self._ssl is not None:
             self._check_peer(transport)
         return protocol
 
@@ -179,19 +170,6 @@ def _take_turns(addresses: list[Address], turn: int) -> list[Address]:
     return [address for address in chain.from_iterable(zip_longest(*rotated)) if address is not None]
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
-    family, target = address
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, target)
-    except (OSError, asyncio.CancelledError):
-        sock.close()
-        raise
-    return sock
-
-
-def _close_loser(attempt: "asyncio.Task[socket.socket]") -> None:
+def _close_loser(attempt: "asyncio.Task[ProtocolT]") -> None:
     if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().close()
+        attempt.result().discard()
