@@ -13,14 +13,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-_B3 = re.compile(rb"([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d])(?:-[0-9a-f]{16})?)?")
-_TRACE_ID = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{16}")
-_SPAN_ID = re.compile(rb"[0-9a-f]{16}")
-#: Version 00 has exactly these fields; a later version may go on after a further "-" (level 1 section 3.2.4).
-_TRACEPARENT = re.compile(
-    rb"(?:00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})|"
-    rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?)"
-)
+_B3 = re.compile(rb"(?!0+-)([0-9a-f]{32}|[0-9a-f]{16})-(?!0{16})([0-9a-f]{16})(?:-([01d])(?:-[0-9a-f]{16})?)?")
+_TRACE_ID = re.compile(rb"(?!0+\Z)(?:[0-9a-f]{32}|[0-9a-f]{16})")
+_SPAN_ID = re.compile(rb"(?!0+\Z)[0-9a-f]{16}")
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]([0-9a-f])")
+_TRACEPARENT_LENGTH: Final = 55
+_LONGEST: Final = 512
 
 _STATES: Final = {b"1": True, b"0": False, b"true": True, b"false": False}
 _MASK: Final = (1 << 64) - 1
@@ -63,11 +61,8 @@ class TraceContext(NamedTuple):
     w3c: bool = False
 
 
-class _Parent(NamedTuple):
-    trace_id: bytes
-    span_id: bytes
-    sampled: bool | None
-    w3c: bool
+#: The caller's trace id, span id and decision, and whether they came from `traceparent`.
+_Parent = tuple[bytes, bytes, bool | None, bool]
 
 
 def read_trace(index: Mapping[bytes, Sequence[bytes]], *, random: bytes, threshold: int) -> TraceContext:
@@ -86,13 +81,14 @@ def read_trace(index: Mapping[bytes, Sequence[bytes]], *, random: bytes, thresho
         parent = _read_traceparent(index[b"traceparent"])
     fresh = random.hex()
     span_id = fresh[32:]
-    if parent is None or parent is True or parent is False:
+    if not isinstance(parent, tuple):
         trace_id = fresh[:32]
         sampled = _decide(trace_id, threshold) if parent is None else parent
         return TraceContext(trace_id, span_id, None, sampled, False)
-    trace_id = parent.trace_id.decode("ascii")
-    sampled = _decide(trace_id, threshold) if parent.sampled is None else parent.sampled
-    return TraceContext(trace_id, span_id, parent.span_id.decode("ascii"), sampled, parent.w3c)
+    raw_trace_id, raw_span_id, decided, w3c = parent
+    trace_id = raw_trace_id.decode("ascii")
+    sampled = _decide(trace_id, threshold) if decided is None else decided
+    return TraceContext(trace_id, span_id, raw_span_id.decode("ascii"), sampled, w3c)
 
 
 def _decide(trace_id: str, threshold: int) -> bool:
@@ -105,9 +101,7 @@ def _read_b3(value: bytes) -> _Parent | bool | None:
     if match is None:
         return _STATES.get(value) if len(value) == 1 else None
     trace_id, span_id, state = match.groups()
-    if not trace_id.strip(b"0") or not span_id.strip(b"0"):
-        return None
-    return _Parent(trace_id, span_id, _STATES.get(state), False)
+    return trace_id, span_id, _STATES.get(state), False
 
 
 def _read_b3_fields(index: Mapping[bytes, Sequence[bytes]]) -> _Parent | bool | None:
@@ -125,20 +119,22 @@ def _read_b3_fields(index: Mapping[bytes, Sequence[bytes]]) -> _Parent | bool | 
     trace_id, span_id = trace_value[0], span_value[0]
     if not _TRACE_ID.fullmatch(trace_id) or not _SPAN_ID.fullmatch(span_id):
         return None
-    if not trace_id.strip(b"0") or not span_id.strip(b"0"):
-        return None
-    return _Parent(trace_id, span_id, sampled, False)
+    return trace_id, span_id, sampled, False
 
 
 def _read_traceparent(values: Sequence[bytes]) -> _Parent | None:
-    match = _TRACEPARENT.fullmatch(values[0]) if len(values) == 1 and len(values[0]) <= 512 else None
+    """Version 00 has exactly four parts; a later version may go on after a further "-" (section 3.2.4)."""
+    value = values[0]
+    length = len(value)
+    if len(values) > 1 or length > _LONGEST:
+        return None
+    if length != _TRACEPARENT_LENGTH and (value.startswith(b"00") or value[_TRACEPARENT_LENGTH:][:1] != b"-"):
+        return None
+    match = _TRACEPARENT.match(value)
     if match is None:
         return None
-    groups = match.groups()
-    trace_id, span_id, flags = groups[:3] if groups[0] is not None else groups[3:]
-    if not trace_id.strip(b"0") or not span_id.strip(b"0"):
-        return None
-    return _Parent(trace_id, span_id, bool(int(flags, 16) & 1), True)
+    trace_id, span_id, flags = match.groups()
+    return trace_id, span_id, flags in b"13579bdf", True
 
 
 def b3_fields(context: TraceContext) -> list[tuple[bytes, bytes]]:
@@ -163,5 +159,6 @@ def b3_single(context: TraceContext) -> tuple[bytes, bytes]:
 
 def traceparent(context: TraceContext) -> tuple[bytes, bytes]:
     """The `traceparent` field for the upstream; a 64-bit trace id is padded on the left."""
+    trace_id = context.trace_id if len(context.trace_id) == 32 else context.trace_id.zfill(32)
     flags = "01" if context.sampled else "00"
-    return b"traceparent", f"00-{context.trace_id:0>32}-{context.span_id}-{flags}".encode("ascii")
+    return b"traceparent", f"00-{trace_id}-{context.span_id}-{flags}".encode("ascii")
