@@ -20,6 +20,8 @@ from haetae_edge.well_known import WellKnown
 Reference = Callable[[Exchange | None], str]
 
 _PROBLEM_JSON = (b"content-type", b"application/problem+json")
+#: What a 401 asks for when the filter that refused did not say (RFC 9110 section 15.5.2); all others ask for a token.
+_CHALLENGES = {"signature-invalid": b'Signature realm="app"', "replayed": b'Signature realm="app"'}
 _NO_STORE = (b"cache-control", b"no-store")
 
 
@@ -81,6 +83,8 @@ class Pipeline:
         fields = [_PROBLEM_JSON, _NO_STORE, *refusal.headers]
         if problem.retry_after is not None and not any(name == b"retry-after" for name, _ in refusal.headers):
             fields.append((b"retry-after", b"%d" % problem.retry_after))
+        if problem.status == 401 and not any(name == b"www-authenticate" for name, _ in refusal.headers):
+            fields.append((b"www-authenticate", _CHALLENGES.get(problem.code, b"Bearer")))
         if problem.code == "clock-skew":
             fields.append((b"date", formatdate(self._clock(), usegmt=True).encode("ascii")))
         ref = self._reference(exchange)

@@ -91,6 +91,12 @@ class GatewayUnderTest:
         async with connect(self.port, receive_buffer=receive_buffer) as client:
             yield client
 
+    async def until_connections(self, count: int) -> None:
+        """Wait until no more than so many clients are connected."""
+        async with asyncio.timeout(10):
+            while len(self.server.client_connections()) > count:
+                await asyncio.sleep(0.01)  # noqa: ASYNC110 - a server tells nobody of the connections it loses
+
     @property
     def codes(self) -> list[str | None]:
         """The problem code of each finished request, None for an answer of the upstream."""

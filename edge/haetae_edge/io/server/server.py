@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,14 +18,13 @@ from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange, Response
 from haetae_edge.io.server.body import RequestBody
 from haetae_edge.io.server.connection import ClientConnection, OversizeHead
+from haetae_edge.io.server.faults import FaultLog
 from haetae_edge.io.server.tunnel import pump
 from haetae_edge.io.server.writer import write_response
 from haetae_edge.io.upstream import UpstreamError
 from haetae_edge.limits import Limits
 from haetae_edge.pipeline import Pipeline
 from haetae_edge.request import RawRequest, Request, normalise
-
-_log = logging.getLogger("haetae.edge")
 
 #: (exchange or None, request facts or None, response, seconds, body bytes sent)
 Observer = Callable[[Exchange | None, ClientConnection, Response, float, int], None]
@@ -68,6 +66,7 @@ class GatewayServer(web.Server):
         self.limits = limits
         self._deadlines = deadlines
         self._observe = observer
+        self._faults = FaultLog()
         self._event_loop = loop
         self._scheme = scheme
         self._draining = False
@@ -112,8 +111,8 @@ class GatewayServer(web.Server):
                 response = await self._pipeline.serve(exchange)
             except Refusal as refusal:
                 response = self._pipeline.refuse(refusal, exchange=None)
-            except Exception:  # noqa: BLE001 - the one boundary: a fault of ours is logged and answered, not leaked
-                _log.exception("a request failed inside the gateway")
+            except Exception as error:  # noqa: BLE001 - the one boundary: a fault of ours is logged, not leaked
+                self._faults.report(error, now=connection.now())
                 response = self._pipeline.refuse(Refusal("internal", reason="fault"), exchange=exchange)
             if response.tunnel is not None:
                 sent = await pump(connection, response, response.tunnel)
@@ -132,6 +131,7 @@ class GatewayServer(web.Server):
 
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage, payload: StreamReader) -> Exchange:
         request = self._read(connection, message)
+        expects_continue = b"expect" in request.values and _expects_continue(request, version=message.version)
         body = None
         if request.has_body:
             limit = self.limits.body_bytes
@@ -142,7 +142,7 @@ class GatewayServer(web.Server):
                 payload,
                 length=request.content_length,
                 limit=limit,
-                expects_continue=_expects_continue(request),
+                expects_continue=expects_continue,
             )
         return Exchange(request=request, body=body, deadlines=self._deadlines)
 
@@ -237,11 +237,12 @@ class GatewayServer(web.Server):
         await self.shutdown(timeout=1.0)
 
 
-def _expects_continue(request: Request) -> bool:
-    expect = request.header(b"expect")
-    if expect is None:
+def _expects_continue(request: Request, *, version: tuple[int, int]) -> bool:
+    """Whether a 100 is waited for; in HTTP/1.0 there is none (RFC 9110 section 10.1.1)."""
+    if version == (1, 0):
         return False
-    if expect.lower() != "100-continue":
+    expect = request.header(b"expect")
+    if expect is None or expect.lower() != "100-continue":
         raise Refusal("expectation-failed", reason="expect")
     return True
 
