@@ -61,6 +61,7 @@ class _Facts:
     """What can be compared of one route."""
 
     definition: RouteDefinition
+    prefix: tuple[str, ...]
     shapes: tuple[_Shape, ...]
     methods: frozenset[str]
     hosts: frozenset[str] | None
@@ -92,7 +93,7 @@ def _facts(definition: RouteDefinition) -> _Facts:
             others.add(predicate)
     if shapes is None:
         shapes = tuple(_shapes(_EVERYTHING[0]))
-    return _Facts(definition, shapes, methods, hosts, frozenset(others))
+    return _Facts(definition, _common_prefix(shapes), shapes, methods, hosts, frozenset(others))
 
 
 def _shapes(template: PathTemplate) -> Iterator[_Shape]:
@@ -106,7 +107,22 @@ def _shapes(template: PathTemplate) -> Iterator[_Shape]:
         yield _Shape(segments[:-1], rest=False, bare=False, slash=True)
 
 
+def _common_prefix(shapes: tuple[_Shape, ...]) -> tuple[str, ...]:
+    """The segments of plain text that every path of these shapes starts with."""
+    prefix = []
+    for segments in zip(*(shape.segments for shape in shapes), strict=False):
+        if any(segment.kind is not Kind.LITERAL or segment.text != segments[0].text for segment in segments):
+            break
+        prefix.append(segments[0].text)
+    return tuple(prefix)
+
+
 def _may_both_fit(one: _Facts, other: _Facts) -> bool:
+    # Most pairs part here; the rest of the comparison is ten times as dear.
+    if one.prefix != other.prefix:
+        shared = min(len(one.prefix), len(other.prefix))
+        if one.prefix[:shared] != other.prefix[:shared]:
+            return False
     if not one.methods & other.methods:
         return False
     if one.hosts is not None and other.hosts is not None and not one.hosts & other.hosts:
