@@ -246,7 +246,11 @@ def test_a_damaged_response_is_a_value_or_a_declared_error_however_it_is_cut(
         if b"\t" in wire:
             return  # llhttp takes "chunked\t" for an unknown coding
         oracle = Llhttp()
-        oracle.parser.feed_data(wire)
+        try:
+            oracle.parser.feed_data(wire)
+        except httptools.HttpParserError:
+            assert b";" in wire  # llhttp reads the inside of chunk extensions, we only bound them
+            return
         assert oracle.messages[:1] == [(whole[0], whole[4])]
         assert tuple(oracle.fields) == whole[2]
 

@@ -101,6 +101,7 @@ BAD_CHUNKS = {
     "0x size": b"0x2\r\nok\r\n0\r\n\r\n",
     "space before the size": b" 2\r\nok\r\n0\r\n\r\n",
     "space after the size": b"2 \r\nok\r\n0\r\n\r\n",
+    "space before an extension": b"2 ;a\r\nok\r\n0\r\n\r\n",
     "size beyond 60 bits": b"1000000000000000\r\nok\r\n0\r\n\r\n",
     "size beyond 64 bits": b"10000000000000002\r\nok\r\n0\r\n\r\n",
     "size line ended by LF": b"2\nok\r\n0\r\n\r\n",

@@ -13,7 +13,7 @@ from haetae_edge.io.upstream.errors import BadResponse
 MAX_CHUNK_LINE: Final = 1024
 MAX_TRAILERS: Final = 8192
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[\t ]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
 _TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n")
 
 
