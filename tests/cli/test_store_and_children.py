@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from haetae_cli.children import Children
 from haetae_cli.errors import CannotStart, NotRunning, StateInvalid, StoreUnusable
-from haetae_cli.ports import ReservedPort
+from haetae_cli.ports import ReservedPort, reserve_run
 from haetae_cli.state import RunningStack, StateDirectory
 from haetae_cli.store import connect, describe, start_embedded
 
@@ -170,6 +170,20 @@ def test_reserved_port_is_refused_to_others_but_shared_with_a_child() -> None:
         with pytest.raises(CannotStart, match=f"port {port.number} for another"):
             ReservedPort(port.number, what="another")
     port.release()
+
+
+def test_reserved_run_is_consecutive_and_overlaps_no_other_reservation() -> None:
+    taken = [reserve_run(0, count=3, what="the test") for _ in range(10)]
+    numbers = [port.number for run in taken for port in run]
+    assert len(set(numbers)) == 30
+    for run in taken:
+        first = run[0].number
+        assert [port.number for port in run] == [first, first + 1, first + 2]
+    for run in taken:
+        for port in run:
+            port.release()
+    with pytest.raises(CannotStart, match="port 70000"):
+        reserve_run(70_000, count=1, what="the test")
 
 
 def test_state_directory_belongs_to_one_stack_at_a_time(state: StateDirectory) -> None:

@@ -1,8 +1,10 @@
 """``haetae up`` that cannot start: one clear message, exit code 1, nothing left running."""
 
 import fcntl
+import os
 import re
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,29 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_taken_port_is_named_with_its_purpose(haetae: Any, config: Path) -> None:
+    base = free_base()
+    port = base + 22
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
-        outcome = haetae.run("up", "--config", str(config), "--port-base", str(port - 22))
+        outcome = haetae.run("up", "--config", str(config), "--port-base", str(base))
     assert (outcome.code, outcome.out) == (1, "")
     assert re.fullmatch(
         rf"haetae up: port {port} for the token issuer cannot be used \(address already in use\);.*\n", outcome.err
     )
+
+
+def free_base() -> int:
+    """Forty free ports in a row, below those that outgoing connections take."""
+    for base in range(12_000 + os.getpid() % 1000 * 16, 32_000, 40):
+        with ExitStack() as tried:
+            try:
+                for port in range(base, base + 40):
+                    tried.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports")
 
 
 @pytest.mark.parametrize("place", ["file/state", "/proc/haetae-state"])
