@@ -14,7 +14,7 @@ from types import FrameType
 
 from bench.errors import BenchError
 from bench.machine import Quiet, describe, session_seconds, usable_cores
-from bench.measure import Results
+from bench.measure import GOALS, Results
 from bench.report import render, write_json
 from bench.rounds import Plan
 from bench.run import SECTIONS, Cores, Effort, run
@@ -88,9 +88,12 @@ def main(argv: Sequence[str]) -> int:
     share = quiet.foreign_share(session_seconds())
     if share > NOISE_SHARE:
         notes.append(f"the machine was not quiet: others used {share:.0%} of it")
-    print(render(results, machine, notes=notes))
+    if args.quick:
+        notes.append("one short round: the numbers prove that it works and nothing else")
+    goals = () if args.quick else GOALS
+    print(render(results, machine, goals=goals, notes=notes))
     if args.json is not None:
-        write_json(args.json, results, machine, notes=notes)
+        write_json(args.json, results, machine, goals=goals, notes=notes)
     return 0
 
 

@@ -44,6 +44,7 @@ class Contender:
     supply: Supply
     process: Process | None = field(default=None)
     first_guess: float = 10_000.0
+    most_clients: int = 16_000
 
     @property
     def key(self) -> str:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from bench.contender import Contender
 from bench.errors import BadAnswer
 from bench.framing import parse_answer
-from bench.loader import RECV_BYTES, connect
+from bench.loader import RECV_BYTES, connect, translated
 from bench.measure import Measure
 from bench.processes import Process
 
@@ -39,12 +39,11 @@ def memory_of(contender: Contender, process: Process, *, connections: int) -> It
     """Resident memory in megabytes, idle and with `connections` idle clients.
 
     Raises:
-        BadAnswer: a client was refused or not answered.
-        OSError: too few file descriptors (the limit must exceed `connections`).
+        BadAnswer: a client was refused or not answered, or there are too few file descriptors here.
     """
     yield _memory(f"memory/{contender.name}/idle", process)
     request = contender.supply.prepare(connections)
-    with ExitStack() as held:
+    with ExitStack() as held, translated(contender.address):
         for done in range(0, connections, BATCH):
             batch = connect(contender.address, min(BATCH, connections - done), sources=LOCAL_ADDRESSES)
             for sock in batch:

@@ -35,7 +35,9 @@ APP_GUESS = 5000.0
 PATIENCE = """
   timeout: 1s
 """
-"""Under a profiler, or on a machine that others use, the product's 50 ms deadline of the store would end the run."""
+"""Under a profiler, or on a machine that others use, the product's 50 ms deadline of the store would end
+the run.
+"""
 
 FILTERS = {
     "plain": "",

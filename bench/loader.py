@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from bench.errors import BadAnswer, Stalled
 from bench.framing import Answer, parse_answer
 
-__all__ = ["Address", "Expect", "LoadResult", "Shape", "connect", "exchange_once", "no_gc", "run_closed"]
+__all__ = ["Address", "Expect", "LoadResult", "Shape", "connect", "exchange_once", "no_gc", "run_closed", "translated"]
 
 Address = tuple[str, int]
 RECV_BYTES = 64 * 1024
@@ -117,20 +117,26 @@ def exchange_once(address: Address, request: bytes, *, timeout: float = 5.0) -> 
     """One request on its own connection, any status.
 
     Raises:
-        BadAnswer: the peer closed early or its answer has no framing.
-        OSError: no connection, or no answer within `timeout` seconds.
+        BadAnswer: no connection, no answer within `timeout` seconds, closed early, or no framing.
     """
-    with socket.create_connection(address, timeout=timeout) as sock:
+    data = b""
+    with translated(address), socket.create_connection(address, timeout=timeout) as sock:
         sock.sendall(request)
-        data = b""
-        while True:
+        while (answer := parse_answer(data)) is None:
             more = sock.recv(RECV_BYTES)
             if not more:
                 raise BadAnswer(f"connection closed after {len(data)} bytes: {data[:200]!r}")
             data += more
-            answer = parse_answer(data)
-            if answer is not None:
-                return answer
+        return answer
+
+
+@contextmanager
+def translated(address: Address) -> Iterator[None]:
+    """A connection that fails is an answer that did not come."""
+    try:
+        yield
+    except OSError as error:
+        raise BadAnswer(f"connection to {address[0]}:{address[1]}: {error}") from error
 
 
 @contextmanager
@@ -159,16 +165,17 @@ def run_closed(
     the rate is then over the time that passed.
 
     Raises:
-        BadAnswer: any unexpected answer or a closed connection.
+        BadAnswer: any unexpected answer, a refused or closed connection.
         Stalled: no answer for five seconds.
     """
     loop = _ClosedLoop(next_request, Shape(expect or Expect()))
-    socks = connect(address, connections)
+    socks: list[socket.socket] = []
     try:
-        for sock in socks:
-            sock.setblocking(False)
-            loop.add(sock)
-        with no_gc():
+        with translated(address), no_gc():
+            socks += connect(address, connections)
+            for sock in socks:
+                sock.setblocking(False)
+                loop.add(sock)
             if warmup > 0:
                 loop.run(warmup)
             return loop.run(seconds)

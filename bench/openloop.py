@@ -22,7 +22,7 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from bench.errors import BadAnswer, NotAvailable, Stalled
-from bench.loader import RECV_BYTES, Address, Expect, LoadResult, Shape, connect, no_gc
+from bench.loader import RECV_BYTES, Address, Expect, LoadResult, Shape, connect, no_gc, translated
 
 __all__ = ["Timer", "arrivals_ns", "run_open"]
 
@@ -83,18 +83,19 @@ def run_open(
     warm-up.
 
     Raises:
-        BadAnswer: any unexpected answer or a closed connection.
+        BadAnswer: any unexpected answer, a refused or closed connection.
         Stalled: the peer is more than five seconds behind the schedule.
     """
     offsets = arrivals_ns(rate=rate, seconds=warmup + seconds, seed=seed)
-    socks = connect(address, connections)
+    socks: list[socket.socket] = []
     timer = Timer()
     loop = _OpenLoop(next_request, Shape(expect or Expect()), timer)
     try:
-        for sock in socks:
-            sock.setblocking(False)
-            loop.add(sock)
-        with no_gc():
+        with translated(address), no_gc():
+            socks += connect(address, connections)
+            for sock in socks:
+                sock.setblocking(False)
+                loop.add(sock)
             return loop.run(offsets, skip=int(rate * warmup))
     finally:
         loop.close()

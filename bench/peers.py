@@ -21,6 +21,7 @@ from bench.loader import Address
 
 __all__ = [
     "BODY",
+    "HAPROXY_CLIENTS",
     "Jwt",
     "UpstreamSpec",
     "envoy_command",
@@ -32,6 +33,8 @@ __all__ = [
 
 _ITEM = {"id": "acc-0000", "currency": "KRW", "balance": 1250000, "label": "salary account"}
 BODY_BYTES = 2048
+HAPROXY_CLIENTS = 9000
+"""HAProxy reserves two descriptors for each client at start, and refuses to start when the limit is lower."""
 
 
 def _body() -> bytes:
@@ -162,7 +165,7 @@ def haproxy_command(directory: Path, port: int, upstream: Address) -> list[str]:
     path = directory / "haproxy.cfg"
     path.write_text(f"""global
   nbthread 1
-  maxconn 8000
+  maxconn {HAPROXY_CLIENTS}
   log stdout format raw local0
 defaults
   mode http

@@ -99,7 +99,7 @@ class Process:
                 raise NotStarted(f"{self.name} ended with code {self._child.returncode}: {self.error_tail()}")
             try:
                 answer = exchange_once(address, request, timeout=2.0)
-            except (OSError, BadAnswer) as problem:
+            except BadAnswer as problem:
                 last = str(problem)
             else:
                 if answer.status == status:

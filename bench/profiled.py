@@ -1,7 +1,8 @@
 """`python -m bench.profiled OUT MODULE [ARG…]`: run a module so that signals start and stop a profile.
 
-SIGUSR1 starts cProfile in the process that receives it, forked workers included (`OUT.<pid>.part` appears); SIGUSR2
-stops it and writes `OUT.<pid>`, complete once it exists. Start-up is thereby not in the picture, only the load.
+SIGUSR1 starts cProfile in the process that receives it, forked workers included (`OUT.<pid>.part` appears);
+SIGUSR2 stops it and writes `OUT.<pid>`, complete once it exists. Start-up is thereby not in the picture, only
+the load.
 """
 
 import cProfile

@@ -2,10 +2,11 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.measure import GOALS, Results
+from bench.measure import GOALS, Goal, Measure, Results
 
 __all__ = ["render", "write_json"]
 
@@ -22,37 +23,44 @@ SECTIONS = {
 }
 
 
-def render(results: Results, machine: Mapping[str, str], *, notes: Sequence[str] = ()) -> str:
+def render(
+    results: Results, machine: Mapping[str, str], *, goals: Sequence[Goal] = GOALS, notes: Sequence[str] = ()
+) -> str:
     """The whole table as text: machine, every section that was measured, goals, notes."""
     lines = ["Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items())]
     for section, title in SECTIONS.items():
         rows = [measure for measure in results if measure.key.split("/", 1)[0] == section]
         if rows:
-            lines += ["", title]
-            lines += _columns(
-                (
-                    "  " + measure.key.split("/", 1)[1],
-                    f"{_number(measure.value)} {measure.unit}",
-                    f"±{measure.spread:.0%}" if len(measure.samples) > 1 else "",
-                    measure.note,
-                )
-                for measure in rows
-            )
-    judged = list(results.judge(GOALS))
+            lines += ["", title, *_columns(_latency(rows) if section == "latency" else map(_row, rows))]
+    judged = list(results.judge(goals))
     if judged:
         lines += ["", "Goals"]
         lines += _columns(
-            (
-                "  " + each.goal.title,
-                _number(each.value),
-                each.goal.wanted,
-                "reached" if each.reached else "MISSED",
-            )
+            ("  " + each.goal.title, _number(each.value), each.goal.wanted, "reached" if each.reached else "MISSED")
             for each in judged
         )
     if notes:
         lines += ["", *(f"Note: {note}" for note in notes)]
     return "\n".join(lines)
+
+
+def _row(measure: Measure) -> tuple[str, str, str, str]:
+    spread = f"±{measure.spread:.0%}" if len(measure.samples) > 1 else ""
+    return "  " + measure.key.split("/", 1)[1], f"{_number(measure.value)} {measure.unit}", spread, measure.note
+
+
+def _latency(rows: Sequence[Measure]) -> Iterator[tuple[str, str, str, str]]:
+    """One line for each contender instead of four."""
+    by_name: dict[str, dict[str, Measure]] = defaultdict(dict)
+    for measure in rows:
+        _, name, what = measure.key.split("/")
+        by_name[name][what] = measure
+    for name, found in by_name.items():
+        p50, p99 = (
+            f"{percent} {_number(found[percent].value)} µs, added {_number(found[f'added {percent}'].value)} µs"
+            for percent in ("p50", "p99")
+        )
+        yield "  " + name, p50, p99, found["p50"].note
 
 
 def _number(value: float) -> str:
@@ -71,7 +79,9 @@ def _columns(rows: Iterable[tuple[str, str, str, str]]) -> list[str]:
     return [f"{row[0]:<{first}}  {row[1]:>{second}}  {row[2]:<{third}}  {row[3]}".rstrip() for row in table]
 
 
-def write_json(path: Path, results: Results, machine: Mapping[str, str], *, notes: Sequence[str]) -> None:
+def write_json(
+    path: Path, results: Results, machine: Mapping[str, str], *, goals: Sequence[Goal] = GOALS, notes: Sequence[str]
+) -> None:
     """Machine, every measure with all its samples, and the goals that could be judged."""
     document = {
         "machine": dict(machine),
@@ -94,7 +104,7 @@ def write_json(path: Path, results: Results, machine: Mapping[str, str], *, note
                 "value": each.value,
                 "reached": each.reached,
             }
-            for each in results.judge(GOALS)
+            for each in results.judge(goals)
         ],
     }
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -61,15 +61,20 @@ def throughput_rounds(contenders: Sequence[Contender], plan: Plan, say: Say) -> 
                 )
             rates[contender.key].append(result.rate)
             shares[contender.key].append(busy[0])
-            say(
-                f"round {number + 1}/{plan.rounds}  {contender.key:<28} {result.rate:>9,.0f} req/s"
-                f"   {busy[0]:4.0%} of its core"
-            )
+            core = f"   {busy[0]:4.0%} of its core" if contender.process is not None else ""
+            say(f"round {number + 1}/{plan.rounds}  {contender.key:<28} {result.rate:>9,.0f} req/s{core}")
     for contender in contenders:
-        share = median(shares[contender.key])
-        full = "" if share >= FULL_CORE else ", not full: a lower bound"
-        note = f"core {share:.0%}{full}" if contender.process is not None else ""
+        note = _note(rates[contender.key], shares[contender.key]) if contender.process is not None else ""
         yield Measure(contender.key, "req/s", tuple(rates[contender.key]), note=note)
+
+
+def _note(rates: Sequence[float], shares: Sequence[float]) -> str:
+    """How full the contender's core was, and what it did per second of CPU time, whoever else used the
+    machine.
+    """
+    efficiency = median(rate / max(share, 0.01) for rate, share in zip(rates, shares, strict=True))
+    note = f"core {median(shares):.0%}, {efficiency:,.0f} per CPU second"
+    return note if median(shares) >= FULL_CORE else f"{note}; not full: a lower bound"
 
 
 @contextmanager

@@ -37,8 +37,8 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: rounds, loops of each primitive, cold starts, idle clients, policies in the store, and
-    sizes of the block check. `patient`: for machines that others use meanwhile.
+    """How much is measured: rounds, loops of each primitive, cold starts, idle clients, policies in the
+    store, and sizes of the block check. `patient`: for machines that others use meanwhile.
     """
 
     throughput: Plan
@@ -101,7 +101,11 @@ def _under_load(results: Results, world: World, *, sections: Sequence[str], effo
             results.add(measure)
     if "memory" in sections:
         for contender in world.contenders:
-            if contender.row == "plain" and contender.process is not None:
+            if contender.row != "plain" or contender.process is None:
+                continue
+            if effort.clients > contender.most_clients:
+                world.missing.append(f"{contender.name} is not set up for {effort.clients} clients")
+            else:
                 say(f"memory  {contender.key} with {effort.clients} clients")
                 for measure in memory_of(contender, contender.process, connections=effort.clients):
                     results.add(measure)

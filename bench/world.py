@@ -20,6 +20,7 @@ from bench.loader import Address, exchange_once
 from bench.machine import pinned
 from bench.peers import (
     BODY,
+    HAPROXY_CLIENTS,
     Jwt,
     UpstreamSpec,
     envoy_command,
@@ -155,7 +156,8 @@ class World:
         process = self.start(f"{row}-{name}".replace(" ", "-").replace(",", ""), command, gateway=True)
         address = ("127.0.0.1", port)
         process.wait_ready(address, requests[0])
-        contender = Contender(row, name, address, Repeated(requests), process)
+        most_clients = HAPROXY_CLIENTS if name == "haproxy" else 16_000
+        contender = Contender(row, name, address, Repeated(requests), process, most_clients=most_clients)
         check_answer(contender, requests[0])
         self.contenders.append(contender)
         return contender

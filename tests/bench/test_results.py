@@ -52,6 +52,15 @@ def test_table_says_which_goals_were_missed() -> None:
     assert "MISSED" not in render(faster, {})
 
 
+def test_latency_of_a_contender_is_one_line() -> None:
+    values = {"p50": 120.0, "p99": 800.0, "added p50": 60.0, "added p99": 500.0}
+    results = Results(
+        Measure(f"latency/haetae/{what}", "µs", (value,), "at 9,000 req/s") for what, value in values.items()
+    )
+    [line] = [line for line in render(results, {}).splitlines() if "haetae" in line]
+    assert " ".join(line.split()) == "haetae p50 120 µs, added 60.0 µs p99 800 µs, added 500 µs at 9,000 req/s"
+
+
 def test_json_keeps_every_sample(tmp_path: Path) -> None:
     results = Results([Measure("plain/haetae", "req/s", (1.0, 3.0, 2.0)), Measure("plain/envoy", "req/s", (1.0,))])
     write_json(tmp_path / "out.json", results, {"cores": "2"}, notes=[])
