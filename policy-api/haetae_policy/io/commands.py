@@ -43,16 +43,31 @@ class Commands:
         """Send one command."""
         with _translated():
             async with asyncio.timeout(self._deadline_s if deadline_s is None else deadline_s):
-                return await self._client.execute_command(*args)
+                reply = await self._client.execute_command(*args)
+        _honour_cancellation()
+        return reply
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run a script by digest, sending its text when the server does not know it (it then did nothing)."""
         with _translated():
             async with asyncio.timeout(self._deadline_s):
                 try:
-                    return await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+                    reply = await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
                 except NoScriptError:
-                    return await self._client.execute_command("EVAL", script.source, len(keys), *keys, *args)
+                    reply = await self._client.execute_command("EVAL", script.source, len(keys), *keys, *args)
+        _honour_cancellation()
+        return reply
+
+
+def _honour_cancellation() -> None:
+    """Raise CancelledError if this task has been asked to stop.
+
+    redis-py sends with `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that arrives together
+    with the result (python/cpython#86296); a task that loops over commands would then never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @contextmanager
