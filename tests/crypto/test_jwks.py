@@ -128,9 +128,8 @@ def test_any_list_of_keys_is_a_key_set_or_the_declared_error(keys: list[object])
         found = parse_jwks(json.dumps({"keys": keys}).encode())
     except KeyFormatInvalid:
         return
-    assert {key.kid for key in found.keys} <= {"a", "ec", None} | {
-        key.get("kid") for key in keys if isinstance(key, dict)
-    }
+    written = [key.get("kid") for key in keys if isinstance(key, dict)]
+    assert {key.kid for key in found.keys} <= {None, *(kid for kid in written if isinstance(kid, str))}
 
 
 def test_sets_are_equal_when_their_keys_are_whatever_the_order() -> None:
