@@ -19,14 +19,17 @@ from haetae_policy.errors import (
     TooManyPolicies,
 )
 from haetae_policy.facts import ApiFacts, Facts, Verdict
+from haetae_policy.feed import FeedFollower, FeedState
 from haetae_policy.identifiers import format_policy_id, make_policy_id, parse_policy_id
 from haetae_policy.model import Action, Api, Mode, Policy, Rate, Source, SourceKind, Subject
 from haetae_policy.network import Network, address_key, address_text, packed_address_key, parse_network
 from haetae_policy.parse import parse_new_policy, parse_policy, read_policy
 from haetae_policy.paths import PathMatcher, compile_path
 from haetae_policy.record import Record, decode_record, encode_record, record_of
+from haetae_policy.reference import ReferenceMaker
 from haetae_policy.rules import Rules
 from haetae_policy.table import PolicyTable
+from haetae_policy.throttle import TokenBuckets
 
 __all__ = [
     "Action",
@@ -37,6 +40,8 @@ __all__ = [
     "Delete",
     "Facts",
     "FeedCorrupt",
+    "FeedFollower",
+    "FeedState",
     "Mode",
     "Network",
     "PathMatcher",
@@ -53,11 +58,13 @@ __all__ = [
     "Record",
     "RecordUnreadable",
     "ReferenceInvalid",
+    "ReferenceMaker",
     "Rules",
     "Source",
     "SourceKind",
     "StoreUnavailable",
     "Subject",
+    "TokenBuckets",
     "TooManyPolicies",
     "Verdict",
     "address_key",

@@ -194,6 +194,8 @@ def parse_api(document: object, problems: list[Problem]) -> Api:
 
 def _source(document: object, problems: list[Problem]) -> Source | None:
     reader = Reader(document, "source", frozenset({"kind", "name"}), problems)
+    if not isinstance(document, Mapping):
+        return None
     kind = reader.choice("kind", SourceKind)
     name = reader.text("name", limit=128, required=True)
     return None if kind is None or name is None else Source(kind=kind, name=name)
@@ -208,6 +210,8 @@ def _rate(reader: Reader, action: Action | None, problems: list[Problem]) -> Rat
     if action is not Action.THROTTLE:
         reader.fail("rate", "only a throttle has a rate")
     inner = Reader(document, "rate", frozenset({"limit", "per_seconds"}), problems)
+    if not isinstance(document, Mapping):
+        return None
     limit = inner.integer("limit", 1, MAX_RATE_LIMIT)
     per_seconds = inner.integer("per_seconds", 1, MAX_RATE_SECONDS)
     return None if limit is None or per_seconds is None else Rate(limit, per_seconds)
