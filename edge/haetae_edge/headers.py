@@ -79,9 +79,17 @@ IDENTITY: Final = frozenset(
 )
 
 #: `Connection` may not name these away: they decide framing, addressing or identity.
-_UNREMOVABLE: Final = frozenset({b"host", b"content-length", b"authorization", b"content-type", b"content-encoding", b"cookie"})
+_UNREMOVABLE: Final = frozenset(
+    {b"host", b"content-length", b"authorization", b"content-type", b"content-encoding", b"cookie"}
+)
 
 _NEVER_FORWARDED: Final = HOP_BY_HOP | FORWARDED | IDENTITY | {b"expect", b"content-length", b"host"}
+
+_COMMON_OPTIONS: Final[dict[tuple[bytes, ...], frozenset[bytes]]] = {
+    (): frozenset(),
+    (b"keep-alive",): frozenset({b"keep-alive"}),
+    (b"close",): frozenset({b"close"}),
+}
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e]*")
@@ -99,6 +107,9 @@ def is_safe_value(value: bytes) -> bool:
 
 def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
+    values = tuple(values)
+    if values in _COMMON_OPTIONS:
+        return _COMMON_OPTIONS[values]
     return frozenset(
         option.strip(b" \t").lower() for value in values for option in value.split(b",") if option.strip(b" \t")
     )

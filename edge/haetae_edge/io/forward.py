@@ -15,6 +15,7 @@ from haetae_edge.exchange import Exchange, Fields, Response
 from haetae_edge.headers import HOP_BY_HOP, connection_options, is_safe_value, write_fields
 from haetae_edge.io.upstream import (
     BodySource,
+    ClientBodyError,
     ClosedBeforeResponse,
     ConnectFailed,
     ConnectTimeout,
@@ -32,6 +33,8 @@ from haetae_edge.request import Request
 
 _UPGRADE: Final = b"upgrade: websocket\r\n"
 _CACHE_ENTRIES: Final = 16_384
+#: Within a second many answers of a service have the same head; what passes of it is remembered.
+_REMEMBERED_HEADS: Final = 256
 _DROPPED: Final = HOP_BY_HOP | {b"content-length"}
 _BODILESS: Final = frozenset({204, 304})
 
@@ -57,6 +60,7 @@ class Forwarder:
         self._via = b"via: 1.1 %b\r\n" % via
         self._name = host.decode("ascii")
         self._forwarding: dict[tuple[str, str, str], bytes] = {}
+        self._answers: dict[tuple[tuple[bytes, bytes], ...], Fields] = {}
 
     async def send(self, exchange: Exchange) -> Response:
         """One call to the upstream. Raises `Refusal` for every way it can fail before an answer has begun."""
@@ -66,13 +70,34 @@ class Forwarder:
         try:
             answer = await self._upstream.exchange(
                 UpstreamRequest(
-                    method=request.method, head=self._head(exchange, upgrade=upgrade), body=_body(exchange), upgrade=upgrade
+                    method=request.method,
+                    head=self._head(exchange, upgrade=upgrade),
+                    body=_body(exchange),
+                    upgrade=upgrade,
                 ),
                 exchange.deadlines,
             )
         except UpstreamError as error:
             raise Refusal(_PROBLEMS.get(type(error), "upstream-invalid"), reason=error.code) from error
-        return _response(answer, method=request.method)
+        except ClientBodyError as error:
+            raise Refusal("request-malformed", reason=error.code) from error
+        return self._response(answer, method=request.method)
+
+    def _response(self, answer: UpstreamResponse, *, method: str) -> Response:
+        key = tuple(answer.headers)
+        known = self._answers.get(key)
+        if known is None:
+            known = _end_to_end(answer.headers)
+            if len(self._answers) >= _REMEMBERED_HEADS:
+                self._answers.clear()
+            self._answers[key] = known
+        fields = known[:]
+        status, body = answer.status, answer.body
+        if status == 101:
+            return _switched(answer, fields)
+        if method == "HEAD" or status in _BODILESS:
+            return Response(status=status, fields=fields, body=b"", announced_length=answer.length)
+        return Response(status=status, fields=fields, body=answer if body is None else body)
 
     def _head(self, exchange: Exchange, *, upgrade: bool) -> bytes:
         request = exchange.request
@@ -125,25 +150,16 @@ def _body(exchange: Exchange) -> bytes | BodySource | None:
     return None if body == b"" and exchange.request.method in ("GET", "HEAD") else body
 
 
-def _response(answer: UpstreamResponse, *, method: str) -> Response:
-    fields: Fields = []
-    named = frozenset[bytes]()
-    announced: int | None = None
-    for name, value in answer.headers:
-        if name == b"connection":
-            named |= connection_options([value])
-        if name == b"content-length":
-            announced = int(value)
-        if name not in _DROPPED and is_safe_value(value):
-            fields.append((name, value))
-    if named:
-        fields = [pair for pair in fields if pair[0] not in named]
-    if answer.status == 101:
-        if [value.lower() for name, value in answer.headers if name == b"upgrade"] != [b"websocket"]:
-            answer.abort()
-            raise Refusal("upstream-invalid", reason="upgrade-to-something-else")
-        fields.append((b"upgrade", b"websocket"))
-        return Response(status=101, fields=fields, body=b"", tunnel=answer.tunnel())
-    if method == "HEAD" or answer.status in _BODILESS:
-        return Response(status=answer.status, fields=fields, body=b"", announced_length=announced)
-    return Response(status=answer.status, fields=fields, body=answer if answer.body is None else answer.body)
+def _end_to_end(headers: Fields) -> Fields:
+    """The fields of an answer that go on to the client: printable ASCII, not hop-by-hop, not named by `Connection`."""
+    named = connection_options(value for name, value in headers if name == b"connection") | _DROPPED
+    return [pair for pair in headers if pair[0] not in named and is_safe_value(pair[1])]
+
+
+def _switched(answer: UpstreamResponse, fields: Fields) -> Response:
+    """101: only to what the client asked for."""
+    if [value.lower() for name, value in answer.headers if name == b"upgrade"] != [b"websocket"]:
+        answer.abort()
+        raise Refusal("upstream-invalid", reason="upgrade-to-something-else")
+    fields.append((b"upgrade", b"websocket"))
+    return Response(status=101, fields=fields, body=b"", tunnel=answer.tunnel())
