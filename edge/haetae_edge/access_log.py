@@ -6,6 +6,7 @@ No query strings, bodies, tokens, signatures or header values: what is written i
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -29,13 +30,8 @@ def log_line(
 ) -> bytes:
     """The line of one finished request, with its newline. `finished` is wall-clock seconds."""
     line: dict[str, Any] = {
-        "@timestamp": datetime.fromtimestamp(finished, UTC).isoformat(timespec="milliseconds"),
-        "event.kind": "event",
-        "event.category": "web",
         "event.outcome": "success" if response.status < 400 else "failure",
         "event.duration": int(seconds * 1e9),
-        "service.name": gateway,
-        "service.version": revision,
         "http.response.status_code": response.status,
         "http.response.body.bytes": sent,
         "client.ip": peer,
@@ -47,7 +43,31 @@ def log_line(
         side: Side = response.problem.side
         line["error.code"] = response.problem.code
         line["haetae.side"] = side.value
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    second = int(finished)
+    start = b'{"@timestamp":"%b.%03dZ",%b' % (
+        _second(second),
+        int((finished - second) * 1000),
+        _common(gateway, revision),
+    )
+    return start + orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)[1:]
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> bytes:
+    """A second of wall-clock time in ISO 8601, UTC, without its end."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode("ascii")
+
+
+@lru_cache(maxsize=16)
+def _common(gateway: str, revision: str) -> bytes:
+    """What every line of a gateway says, as the inside of a JSON object with a comma after it."""
+    same = {
+        "event.kind": "event",
+        "event.category": "web",
+        "service.name": gateway,
+        "service.version": revision,
+    }
+    return orjson.dumps(same)[1:-1] + b","
 
 
 def _add_request(line: dict[str, Any], exchange: Exchange) -> None:
@@ -65,6 +85,10 @@ def _add_request(line: dict[str, Any], exchange: Exchange) -> None:
 
 def _add_facts(line: dict[str, Any], exchange: Exchange) -> None:
     caller, facts = exchange.caller, exchange.facts
+    if facts.upstream is not None:
+        line["destination.address"] = facts.upstream
+    if caller.auth == () and facts.reason is None and not facts.observed:
+        return
     known = (
         ("user.id", caller.user),
         ("device.id", caller.device),
@@ -76,6 +100,6 @@ def _add_facts(line: dict[str, Any], exchange: Exchange) -> None:
         ("haetae.body", facts.body),
         ("haetae.policy.id", facts.policy),
         ("haetae.policy.action", facts.policy_action),
-        ("destination.address", facts.upstream),
+        ("haetae.policy.observed", list(facts.observed) or None),
     )
     line.update({name: value for name, value in known if value is not None})

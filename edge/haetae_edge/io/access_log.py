@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-_FLUSH_SECONDS: Final = 0.05
+_FLUSH_SECONDS: Final = 0.2
 _MAX_BATCHES: Final = 64
 _MAX_LINES: Final = 20_000
 _RESERVE: Final = 10_000
