@@ -94,8 +94,8 @@ class GatewayUnderTest:
     async def until_connections(self, count: int) -> None:
         """Wait until no more than so many clients are connected."""
         async with asyncio.timeout(10):
-            while len(self.server.client_connections()) > count:
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 - a server tells nobody of the connections it loses
+            while len(self.server.client_connections()) > count:  # noqa: ASYNC110 - a server tells nobody of a loss
+                await asyncio.sleep(0.01)
 
     @property
     def codes(self) -> list[str | None]:

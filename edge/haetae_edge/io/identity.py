@@ -43,6 +43,8 @@ class HttpIdentityService:
         self._devices: dict[str, tuple[float, DeviceRecord | None]] = {}
         self._contexts: dict[tuple[str, str | None, str], tuple[float, Mapping[str, Any]]] = {}
         self._running: dict[object, asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._forgotten = 0
 
     def cached_device(self, keyid: str) -> DeviceRecord | None:
         """The record if it is remembered and fresh. Raises UnknownDevice for a remembered "no"."""
@@ -69,7 +71,12 @@ class HttpIdentityService:
         return await self._once(key, lambda: self._fetch_context(key))
 
     def forget(self, *, user: str | None = None, device: str | None = None) -> None:
-        """Drop what is remembered of a user or device key."""
+        """Drop what is remembered of a user or device key.
+
+        What is being fetched may be of them too: it is given to those who wait for it already, and not remembered.
+        """
+        self._forgotten += 1
+        self._running.clear()
         self._devices = {
             keyid: entry
             for keyid, entry in self._devices.items()
@@ -86,33 +93,49 @@ class HttpIdentityService:
         if task is None:
             task = asyncio.ensure_future(fetch())
             self._running[key] = task
+            self._tasks.add(task)
             task.add_done_callback(lambda done: self._finished(key, done))
         # A caller that gives up must not take the answer from the others.
         result: T = await asyncio.shield(task)
         return result
 
     def _finished(self, key: object, task: asyncio.Task[Any]) -> None:
-        self._running.pop(key, None)
+        self._tasks.discard(task)
+        if self._running.get(key) is task:
+            del self._running[key]
         if not task.cancelled():
             task.exception()  # retrieved here in case nobody waits any more
 
     async def _fetch_device(self, keyid: str) -> DeviceRecord:
+        asked = self._forgotten
         status, document = await self._call("GET", f"/v1/devices/{quote(keyid, safe='')}", None)
         now = asyncio.get_running_loop().time()
         if status == 404 or document.get("status") != "active":
-            _remember(self._devices, keyid, (now + _UNKNOWN_SECONDS, None))
+            self._remember(self._devices, keyid, (now + _UNKNOWN_SECONDS, None), asked)
             raise UnknownDevice
         record = _device_record(keyid, document)
-        _remember(self._devices, keyid, (now + _DEVICE_SECONDS, record))
+        self._remember(self._devices, keyid, (now + _DEVICE_SECONDS, record), asked)
         return record
 
     async def _fetch_context(self, key: tuple[str, str | None, str]) -> Mapping[str, Any]:
         sub, keyid, route = key
+        asked = self._forgotten
         status, document = await self._call("POST", "/v1/context", {"sub": sub, "keyid": keyid, "route": route})
         if status != 200:
             raise DependencyUnavailable
-        _remember(self._contexts, key, (asyncio.get_running_loop().time() + self._context_seconds, document))
+        until = asyncio.get_running_loop().time() + self._context_seconds
+        self._remember(self._contexts, key, (until, document), asked)
         return document
+
+    def _remember(self, cache: dict[Any, Any], key: object, entry: object, asked: int) -> None:
+        """Keep an answer, unless something was forgotten since it was `asked` for."""
+        if asked != self._forgotten:
+            return
+        if len(cache) >= _MAX_ENTRIES:
+            # Oldest first: dictionaries keep insertion order.
+            for old in list(cache)[: _MAX_ENTRIES // 10]:
+                del cache[old]
+        cache[key] = entry
 
     async def _call(self, method: str, path: str, body: object) -> tuple[int, dict[str, Any]]:
         data = None if body is None else orjson.dumps(body)
@@ -159,11 +182,3 @@ def _device_record(keyid: str, document: dict[str, Any]) -> DeviceRecord:
     except CryptoError as error:
         raise DependencyUnavailable from error
     return DeviceRecord(key=key, user_id=user, device=device)
-
-
-def _remember(cache: dict[Any, Any], key: object, entry: object) -> None:
-    if len(cache) >= _MAX_ENTRIES:
-        # Oldest first: dictionaries keep insertion order.
-        for old in list(cache)[: _MAX_ENTRIES // 10]:
-            del cache[old]
-    cache[key] = entry

@@ -92,7 +92,7 @@ class ClientConnection(RequestHandler):
             super().data_received(data)
             if self._messages:
                 if self._head_bytes > self._server.limits.header_bytes and is_too_many_lines(self._messages[0][0]):
-                    self._messages[0] = (OversizeHead(), EMPTY_PAYLOAD)
+                    self._messages[0] = (OversizeHead(), EMPTY_PAYLOAD)  # type: ignore[assignment]  # ours, see serve
                 self._head_bytes = 0
                 self._note_incoming()
             elif self._head_bytes > self._server.limits.header_bytes:
@@ -134,8 +134,8 @@ class ClientConnection(RequestHandler):
         if payload.is_eof():
             self._incoming = None
         elif (
-            self._messages
-            and not is_request(self._messages[-1][0])
+            (self._messages
+            and not is_request(self._messages[-1][0]))
             or self._incoming_wire > _FRAMING_BYTES + _FRAMING_RATIO * payload.total_bytes
         ):
             self._incoming = None
