@@ -19,6 +19,9 @@ class Executor(Protocol):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return the parsed reply."""
 
+    def pipeline(self, transaction: Any = ...) -> Any:
+        """Return an object that collects commands and sends them together."""
+
 
 class Script:
     """A Lua script and its digest."""
@@ -57,6 +60,19 @@ class Commands:
                     reply = await self._client.execute_command("EVAL", script.source, len(keys), *keys, *args)
         _honour_cancellation()
         return reply
+
+    async def run_many(self, script: Script, runs: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
+        """Run a script once for each (keys, arguments), each for itself, in one round trip; return the replies."""
+        with _translated():
+            async with asyncio.timeout(self._deadline_s):
+                pipe = self._client.pipeline(transaction=False)
+                for number, (keys, args) in enumerate(runs):
+                    # The first run brings the script along, so that the server knows it for the others.
+                    name, body = ("EVALSHA", script.sha) if number else ("EVAL", script.source)
+                    pipe.execute_command(name, body, len(keys), *keys, *args)
+                replies: list[Any] = await pipe.execute()
+        _honour_cancellation()
+        return replies
 
 
 def _honour_cancellation() -> None:

@@ -7,7 +7,6 @@ A change must name the version it replaces; another one in between is a PolicyCo
 Does not authenticate or authorise anybody and does not decide: `parse_new_policy` has checked what arrives here.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,7 +34,7 @@ from haetae_policy.rules import DEFAULT_RULES, Rules
 
 EPOCH_BYTES: Final = 8
 MAX_PAGE: Final = 500
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +99,6 @@ class PolicyStore:
         Raises PolicyInvalid (rules, or expired), PolicyConflict (the identifier was used), TooManyPolicies,
         StoreUnavailable (repeat the same policy).
         """
-        if policy.version != 1:
-            raise PolicyConflict("a new policy has version 1")
         return await self._put(policy, expected=0, now_ms=now_ms, epoch_randomness=epoch_randomness)
 
     async def change(self, policy: Policy, *, now_ms: int, epoch_randomness: bytes) -> Added:
@@ -147,14 +144,20 @@ class PolicyStore:
         return int(value)
 
     async def add_many(self, policies: Iterable[Policy], *, now_ms: int, epoch_randomness: bytes) -> list[Added]:
-        """Store new policies, some at a time, each a transaction of its own. Stops at the first that fails."""
+        """Store new policies, a hundred to a round trip, each a transaction of its own.
+
+        Raises as `add` does, for the first that fails; others of its hundred may have been stored. Repeating is safe.
+        """
         added: list[Added] = []
         waiting = list(policies)
         for start in range(0, len(waiting), _AT_ONCE):
             chunk = waiting[start : start + _AT_ONCE]
-            added += await asyncio.gather(
-                *(self.add(policy, now_ms=now_ms, epoch_randomness=epoch_randomness) for policy in chunk)
-            )
+            runs = [
+                self._put_arguments(policy, expected=0, now_ms=now_ms, epoch_randomness=epoch_randomness)
+                for policy in chunk
+            ]
+            replies = await self._commands.run_many(PUT, runs)
+            added += [self._put_result(policy, reply) for policy, reply in zip(chunk, replies, strict=True)]
         return added
 
     async def get(self, policy_id: str) -> Policy:
@@ -246,15 +249,26 @@ class PolicyStore:
         return done
 
     async def _put(self, policy: Policy, *, expected: int, now_ms: int, epoch_randomness: bytes) -> Added:
+        keys, args = self._put_arguments(policy, expected=expected, now_ms=now_ms, epoch_randomness=epoch_randomness)
+        return self._put_result(policy, await self._commands.run(PUT, keys, args))
+
+    def _put_arguments(
+        self, policy: Policy, *, expected: int, now_ms: int, epoch_randomness: bytes
+    ) -> tuple[Sequence[str], Sequence[Argument]]:
+        if policy.version != expected + 1:
+            raise PolicyConflict(f"the next version is {expected + 1}")
         problems = self._rules.problems(policy)
         if problems:
             raise PolicyInvalid(tuple(problems))
         record = encode_record(record_of(policy))
         args: list[Argument] = [
-            *(policy.id, policy.version, expected, policy.expires_ms, record_digest(record), record, policy.to_json()),
-            *(now_ms, _epoch(epoch_randomness), self._settings.per_subject),
+            *(policy.id, policy.version, expected, policy.expires_ms, record_digest(record), record),
+            *(policy.to_json(), now_ms, _epoch(epoch_randomness), self._settings.per_subject),
         ]
-        status, value = await self._commands.run(PUT, self._change_keys(policy.id, policy.subject), args)
+        return self._change_keys(policy.id, policy.subject), args
+
+    def _put_result(self, policy: Policy, reply: tuple[bytes, bytes]) -> Added:
+        status, value = reply
         if status == b"conflict":
             raise PolicyConflict(f"the policy is at version {int(value)}")
         if status == b"ended":
