@@ -92,9 +92,11 @@ def _run(binary: Path, *, cluster: bool = False) -> Iterator[Server]:
     # A unix socket's path is limited to about 100 bytes, which pytest's own folders exceed.
     with tempfile.TemporaryDirectory(prefix="hp") as folder:
         server = Server(binary, Path(folder), cluster)
-        server.start()
-        yield server
-        server.kill()
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
 
 
 @pytest.fixture(scope="session")
