@@ -9,12 +9,17 @@ turn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from haetae_edge.predicate import Test
 from haetae_edge.predicates.path import Path
 from haetae_edge.request import Request
 from haetae_edge.route import Route
 from haetae_edge.template import Kind, PathTemplate
+
+
+_REMEMBERED_PATHS: Final = 4096
+_REMEMBERED_CHARS: Final = 128
 
 
 class _Node:
@@ -37,6 +42,7 @@ class RouteTable:
         self.routes = tuple(sorted(routes, key=lambda route: route.definition.order))
         self._tests = tuple(tuple(p.build() for p in route.definition.predicates) for route in self.routes)
         self._root = _Node()
+        self._remembered: dict[str, list[int]] = {}
         for rank, route in enumerate(self.routes):
             self._index(rank, route)
 
@@ -73,6 +79,17 @@ class RouteTable:
             parent.ends.append(rank)  # `/a/*` also matches `/a/`
 
     def _candidates(self, path: str) -> list[int]:
+        """Ranks of the routes whose pattern can match; remembered for paths that come again."""
+        known = self._remembered.get(path)
+        if known is None:
+            known = self._walk(path)
+            if len(path) <= _REMEMBERED_CHARS:
+                if len(self._remembered) >= _REMEMBERED_PATHS:
+                    self._remembered.clear()
+                self._remembered[path] = known
+        return known
+
+    def _walk(self, path: str) -> list[int]:
         root = self._root
         found = list(root.rests)
         nodes = [root]

@@ -35,12 +35,13 @@ _CACHE_TARGET: Final = 256
 class Target:
     """A request target: `raw_path` and `query` as on the request line, `path` decoded once for matching.
 
-    `query` is None when there is no "?" and "" when nothing follows it, as RFC 9421 section 2.2.7 tells them apart.
+    `line` is both as bytes, as they go on when no filter changes them. `query` is None when there is no "?" and "" when nothing follows it, as RFC 9421 section 2.2.7 tells them apart.
     """
 
     raw_path: str
     query: str | None
     path: str
+    line: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def parse_target(raw: str) -> Target:
         raise Refusal("request-malformed", reason="target-form")
     if mark and not _QUERY.fullmatch(query):
         raise Refusal("request-ambiguous", reason="query-characters")
-    target = Target(raw_path=path, query=query if mark else None, path=_decode_path(path))
+    target = Target(raw_path=path, query=query if mark else None, path=_decode_path(path), line=raw.encode("ascii"))
     if len(raw) <= _CACHE_TARGET:
         if len(_targets) >= _CACHE_ENTRIES:
             _targets.clear()

@@ -42,8 +42,10 @@ class Trace:
 
         def step(exchange: Exchange) -> None:
             trace = read_trace(exchange.request.values, random=next(randoms), threshold=threshold)
-            dropped = TRACE_FIELDS if trace.w3c and w3c else _ALL_FIELDS
-            fields = [pair for pair in exchange.fields if pair[0] not in dropped]
+            fields = exchange.fields
+            if not _ALL_FIELDS.isdisjoint(exchange.request.values):
+                dropped = TRACE_FIELDS if trace.w3c and w3c else _ALL_FIELDS
+                fields = [pair for pair in fields if pair[0] not in dropped]
             if multi:
                 fields += b3_fields(trace)
             if w3c:

@@ -29,12 +29,13 @@ from haetae_edge.io.upstream import (
     UpstreamRequest,
     UpstreamResponse,
 )
-from haetae_edge.request import Request
+from haetae_edge.request import METHODS, Request
 
 _UPGRADE: Final = b"upgrade: websocket\r\n"
 _CACHE_ENTRIES: Final = 16_384
 #: Within a second many answers of a service have the same head; what passes of it is remembered.
 _REMEMBERED_HEADS: Final = 256
+_METHODS: Final = {method: method.encode("ascii") for method in METHODS}
 _DROPPED: Final = HOP_BY_HOP | {b"content-length"}
 _BODILESS: Final = frozenset({204, 304})
 
@@ -108,11 +109,15 @@ class Forwarder:
             if len(self._forwarding) >= _CACHE_ENTRIES:
                 self._forwarding.clear()
             self._forwarding[key] = forwarding
-        path = exchange.path if exchange.query is None else f"{exchange.path}?{exchange.query}"
+        target = request.target
+        if exchange.path is target.raw_path and exchange.query is target.query:
+            line = target.line
+        else:
+            line = (exchange.path if exchange.query is None else f"{exchange.path}?{exchange.query}").encode("ascii")
         # Via comes after those of the hops before us (RFC 9110 section 7.6.3).
         return b"%b %b HTTP/1.1\r\n%b%b%b%b" % (
-            request.method.encode("ascii"),
-            path.encode("ascii"),
+            _METHODS[request.method],
+            line,
             forwarding,
             write_fields(exchange.fields),
             self._via,

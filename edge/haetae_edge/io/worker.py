@@ -33,6 +33,7 @@ from haetae_edge.pipeline import Pipeline
 
 _log = logging.getLogger("haetae.worker")
 _LAG_SECONDS = 0.5
+_GC_YOUNG = 50_000
 
 
 def run_worker(start: WorkerStart, *, config: GatewayConfig, listener: socket.socket, admin: socket.socket) -> int:
@@ -68,7 +69,9 @@ class _Worker:
             admin = await self._serve_admin(parts)
             lag = loop.create_task(self._measure_lag())
             # What is loaded by now lives as long as the process: keep the collector from walking it again and again.
+            # What a request leaves behind has no cycles, so the rest may be collected rarely.
             gc.freeze()
+            gc.set_threshold(_GC_YOUNG, 20, 50)
             os.write(self._start.ready, b"1")
             await stopped.wait()
             self._draining = True
