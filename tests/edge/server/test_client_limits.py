@@ -333,3 +333,52 @@ async def _half_a_request(edge: World) -> None:
     async with edge.gateway.client() as slow:
         await slow.send(GET)
         await slow.send(b"X: y\r\n")
+
+
+async def test_client_that_goes_on_sending_still_gets_the_refusal() -> None:
+    async with world(limits=SMALL) as edge:
+        await edge.client.send(GET + b"X: " + b"a" * 5000)
+        for _ in range(20):
+            await edge.client.send(b"b" * 4000)
+            await asyncio.sleep(0)
+        assert (await edge.client.answer()).problem() == "headers-too-large"
+        await edge.client.closed()
+
+
+async def test_malformed_request_of_a_client_that_goes_on_sending_still_gets_the_refusal() -> None:
+    async with world() as edge:
+        await edge.client.send(b"nonsense\r\n\r\n")
+        for _ in range(20):
+            await edge.client.send(b"b" * 4000)
+            await asyncio.sleep(0)
+        assert (await edge.client.answer()).problem() == "request-malformed"
+        await edge.client.closed()
+
+
+async def test_request_already_sent_on_a_connection_over_the_limit_still_gets_the_503() -> None:
+    async with world(limits=Limits(connections=1)) as edge:
+        await edge.next_is_answered()
+        for _ in range(20):
+            async with edge.gateway.client() as second:
+                await second.send(NEXT)
+                assert (await second.answer()).problem() == "overloaded"
+                await second.closed()
+        await edge.next_is_answered()
+
+
+async def test_refused_connections_that_linger_do_not_keep_honest_ones_out() -> None:
+    async with world(limits=Limits(connections=2)) as edge, contextlib.AsyncExitStack() as stack:
+        await edge.next_is_answered()
+        for _ in range(5):
+            rude = await stack.enter_async_context(edge.gateway.client())
+            await rude.send(b"nonsense\r\n\r\n")
+            assert (await rude.answer()).problem() == "request-malformed"
+        await _honest_client_is_served(edge)
+
+
+async def test_client_that_never_stops_sending_after_a_refusal_is_cut_off() -> None:
+    async with world() as edge:
+        await edge.client.send(b"nonsense\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            for _ in range(10_000):
+                await edge.client.send(b"b" * 65_536)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_BYTES = 256 * 1024
 _LINGER_SECONDS = 2.0
+#: So many connections may linger after a refusal; more are closed at once, for they cost what honest ones need.
+_MAX_LEAVING = 1024
 #: Framing of a chunked body (sizes, extensions, trailers) may take this many bytes, and so many for each byte of it.
 _FRAMING_BYTES = 64 * 1024
 _FRAMING_RATIO = 16
@@ -44,6 +46,7 @@ class ClientConnection(RequestHandler):
         "_head_bytes",
         "_incoming",
         "_incoming_wire",
+        "_leaving",
         "_line",
         "_server",
         "_tunnel_waiter",
@@ -61,6 +64,7 @@ class ClientConnection(RequestHandler):
         self._head_bytes = 0
         self._incoming: StreamReader | None = None
         self._incoming_wire = 0
+        self._leaving = False
         self._line: bytes | None = None
         self._tunnel_waiter: asyncio.Future[None] | None = None
         self.idle_since = loop.time()
@@ -144,7 +148,10 @@ class ClientConnection(RequestHandler):
     def _count_next_head(self, size: int) -> None:
         """A pipelined head that grows beyond its limit while an answer is under way: that answer is the last."""
         self._head_bytes += size
-        if self._head_bytes > self._server.limits.header_bytes:
+        if self._leaving:
+            if self._head_bytes > _LINGER_BYTES:
+                self.abort()
+        elif self._head_bytes > self._server.limits.header_bytes:
             self._draining = self._close = True
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -153,6 +160,9 @@ class ClientConnection(RequestHandler):
             if waiter is not None and not waiter.done():
                 waiter.set_exception(ConnectionResetError("the client closed the connection"))
         self._drain_waiter = None
+        if self._leaving:
+            self._server.leaving -= 1
+            self._leaving = False
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -201,6 +211,26 @@ class ClientConnection(RequestHandler):
         self._force_close = True
         if self.transport is not None:
             self.transport.abort()
+
+    def leave(self) -> None:
+        """Close after an answer to something that may still be arriving.
+
+        What arrives is dropped for a moment: to close on unread bytes would reset the connection, and the client could
+        lose the answer (RFC 9112 section 9.6).
+        """
+        transport = self.transport
+        if transport is None or self._leaving:
+            return
+        if not transport.can_write_eof() or self._server.leaving >= _MAX_LEAVING:
+            self.force_close()
+            return
+        self._leaving = True
+        self._server.leaving += 1
+        self._incoming = None
+        self._head_bytes = 0
+        self.close()
+        transport.write_eof()
+        self._loop.call_later(_LINGER_SECONDS, self.abort)
 
     # -- tunnels after 101 -------------------------------------------------------------------------------------------
 
@@ -265,7 +295,10 @@ class ClientConnection(RequestHandler):
                 keep = await serve(self, message, payload)
                 self.reading_body = None
                 if not keep or self._upgraded:
-                    await self._linger(payload)
+                    if is_request(message):
+                        await self._linger(payload)
+                    else:
+                        self.leave()
                     break
         except asyncio.CancelledError:
             if self.transport is not None and not self._force_close and not self._close:
@@ -274,7 +307,7 @@ class ClientConnection(RequestHandler):
             self.abort()
         finally:
             self._task_handler = None
-            if self.transport is not None:
+            if self.transport is not None and not self._leaving:
                 self.transport.close()
 
     async def _linger(self, payload: StreamReader) -> None:

@@ -67,6 +67,8 @@ class GatewayServer(web.Server):
         self._deadlines = deadlines
         self._observe = observer
         self._faults = FaultLog()
+        #: Connections that were refused and read on for a moment.
+        self.leaving = 0
         self._event_loop = loop
         self._scheme = scheme
         self._draining = False
@@ -162,7 +164,7 @@ class GatewayServer(web.Server):
 
     def is_full(self) -> bool:
         """Whether this worker serves as many connections as it may."""
-        return len(self._connections) > self.limits.connections
+        return len(self._connections) - self.leaving > self.limits.connections
 
     def turn_away(self, connection: ClientConnection) -> None:
         """Answer 503 to a connection beyond the limit and close it."""
@@ -180,7 +182,7 @@ class GatewayServer(web.Server):
                 % (head, lines, len(response.body), response.body)
             )
         self._observe(None, connection, response, 0.0, len(response.body) if isinstance(response.body, bytes) else 0)
-        connection.force_close()
+        connection.leave()
 
     # -- time --------------------------------------------------------------------------------------------------------
 
