@@ -99,6 +99,13 @@ class Pipeline:
             close=problem.close,
         )
 
+    def fault(self, exchange: Exchange | None) -> Response:
+        """The answer when the gateway itself failed, sealed like any other once a content key was opened."""
+        response = self.refuse(Refusal("internal", reason="fault"), exchange=exchange)
+        if exchange is not None and exchange.seal is not None:
+            exchange.seal.apply(exchange, response)
+        return response
+
 
 def _names(via: list[bytes], pseudonym: bytes) -> bool:
     """Whether one of the hops in `Via` is this gateway: `protocol received-by [comment]` (RFC 9110 section 7.6.3)."""

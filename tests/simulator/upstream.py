@@ -8,7 +8,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 Answer = bytes | Callable[["Peer"], Awaitable[None]]
@@ -197,7 +197,8 @@ async def recording_upstream() -> AsyncIterator[RecordingUpstream]:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        await upstream._serve(reader, writer)
+        with suppress(asyncio.CancelledError):
+            await upstream._serve(reader, writer)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**20)
     upstream.port = server.sockets[0].getsockname()[1]

@@ -276,51 +276,6 @@ async def test_pipelined_requests_of_a_client_that_never_reads_are_not_all_execu
             assert 0 < len(executed) < 500
 
 
-async def test_expectation_is_met_by_exactly_one_100_when_the_body_is_wanted() -> None:
-    async with world() as edge:
-        await edge.client.send(POST + b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")
-        assert (await edge.client.answer()).status == 100
-        await edge.client.send(b"body")
-        answer = await edge.client.answer()
-        assert (answer.status, answer.body) == (200, b"answer to POST /a")
-        assert edge.upstream.only.body == b"body"
-        assert edge.upstream.only.values(b"expect") == []
-        await edge.next_is_answered()
-
-
-async def test_expectation_of_a_refused_request_gets_the_refusal_and_no_100() -> None:
-    async with world(limits=SMALL) as edge:
-        await edge.client.send(POST + b"Content-Length: 5000\r\nExpect: 100-continue\r\n\r\n")
-        await edge.refused("body-too-large", 413, closes=True)
-        assert edge.upstream.requests == []
-
-
-async def test_expectation_without_waiting_is_answered_once() -> None:
-    async with world() as edge:
-        await edge.client.send(POST + b"Content-Length: 4\r\nExpect: 100-Continue\r\n\r\nbody" + NEXT)
-        answer = await edge.client.answer()
-        if answer.status == 100:
-            answer = await edge.client.answer()
-        assert answer.body == b"answer to POST /a"
-        assert (await edge.client.answer()).body == b"answer to GET /next"
-
-
-async def test_unknown_expectation_is_417() -> None:
-    async with world() as edge:
-        await edge.client.send(POST + b"Content-Length: 0\r\nExpect: miracles\r\n\r\n")
-        await edge.refused("expectation-failed", 417, closes=False)
-        await edge.next_is_answered()
-
-
-async def test_expectation_of_an_http_1_0_client_is_ignored() -> None:
-    async with world() as edge:
-        head = b"POST /a HTTP/1.0\r\nHost: api.test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
-        await edge.client.send(head)
-        await edge.upstream.until(lambda upstream: len(upstream.requests) == 1)
-        await edge.client.send(b"body")
-        assert (await edge.client.answer()).body == b"answer to POST /a"
-
-
 async def test_two_hundred_slow_clients_do_not_keep_an_honest_one_waiting() -> None:
     async with world(limits=Limits(header_timeout=5)) as edge, asyncio.TaskGroup() as group:
         for _ in range(200):
@@ -333,52 +288,3 @@ async def _half_a_request(edge: World) -> None:
     async with edge.gateway.client() as slow:
         await slow.send(GET)
         await slow.send(b"X: y\r\n")
-
-
-async def test_client_that_goes_on_sending_still_gets_the_refusal() -> None:
-    async with world(limits=SMALL) as edge:
-        await edge.client.send(GET + b"X: " + b"a" * 5000)
-        for _ in range(20):
-            await edge.client.send(b"b" * 4000)
-            await asyncio.sleep(0)
-        assert (await edge.client.answer()).problem() == "headers-too-large"
-        await edge.client.closed()
-
-
-async def test_malformed_request_of_a_client_that_goes_on_sending_still_gets_the_refusal() -> None:
-    async with world() as edge:
-        await edge.client.send(b"nonsense\r\n\r\n")
-        for _ in range(20):
-            await edge.client.send(b"b" * 4000)
-            await asyncio.sleep(0)
-        assert (await edge.client.answer()).problem() == "request-malformed"
-        await edge.client.closed()
-
-
-async def test_request_already_sent_on_a_connection_over_the_limit_still_gets_the_503() -> None:
-    async with world(limits=Limits(connections=1)) as edge:
-        await edge.next_is_answered()
-        for _ in range(20):
-            async with edge.gateway.client() as second:
-                await second.send(NEXT)
-                assert (await second.answer()).problem() == "overloaded"
-                await second.closed()
-        await edge.next_is_answered()
-
-
-async def test_refused_connections_that_linger_do_not_keep_honest_ones_out() -> None:
-    async with world(limits=Limits(connections=2)) as edge, contextlib.AsyncExitStack() as stack:
-        await edge.next_is_answered()
-        for _ in range(5):
-            rude = await stack.enter_async_context(edge.gateway.client())
-            await rude.send(b"nonsense\r\n\r\n")
-            assert (await rude.answer()).problem() == "request-malformed"
-        await _honest_client_is_served(edge)
-
-
-async def test_client_that_never_stops_sending_after_a_refusal_is_cut_off() -> None:
-    async with world() as edge:
-        await edge.client.send(b"nonsense\r\n\r\n")
-        with pytest.raises(ConnectionError):
-            for _ in range(10_000):
-                await edge.client.send(b"b" * 65_536)

@@ -12,7 +12,7 @@ from haetae_edge.filter import BuildContext, Phase, Steps
 from haetae_edge.io.server.faults import PER_WINDOW, WINDOW, FaultLog
 from haetae_edge.problems import PROBLEMS
 
-from tests.simulator.world import world
+from tests.simulator.world import NEXT, world
 
 GET = b"GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n"
 
@@ -95,6 +95,60 @@ async def test_flood_of_one_fault_is_answered_every_time_and_logged_a_few_times(
                 async with edge.gateway.client() as client:
                     assert (await client.ask(GET)).problem() == "internal"
         assert 1 <= len(caplog.records) <= 10
+
+
+class _FailingStream:
+    """A body that breaks inside the gateway after its first piece."""
+
+    length: int | None = None
+
+    def __init__(self) -> None:
+        self.aborted = False
+        self._pieces = [b"first"]
+
+    async def read(self) -> bytes:
+        """One piece, then a fault."""
+        if self._pieces:
+            return self._pieces.pop()
+        raise KeyError("secret-detail")
+
+    def abort(self) -> None:
+        """Noted."""
+        self.aborted = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailInTheMiddle:
+    """A filter that replaces the answer of `/a` by a stream that fails."""
+
+    phase: ClassVar[Phase] = Phase.RESPONSE
+    shortcut: ClassVar[tuple[str, ...]] = ()
+
+    stream: _FailingStream
+
+    def build(self, context: BuildContext) -> Steps:
+        """One step on the answer."""
+
+        def step(exchange: Exchange, response: Response) -> None:
+            if exchange.request.path == "/a":
+                response.body = self.stream
+
+        return Steps(response=step)
+
+
+async def test_fault_in_the_middle_of_an_answer_breaks_it_off_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    stream = _FailingStream()
+    async with world(filters=(FailInTheMiddle(stream=stream),)) as edge:
+        with caplog.at_level(logging.ERROR, logger="haetae.edge"):
+            await edge.client.send(GET)
+            received = await edge.client.rest()
+        assert received.count(b"HTTP/1.1") <= 1
+        assert not received.endswith(b"0\r\n\r\n")
+        assert b"secret-detail" not in received
+        assert stream.aborted
+        assert len(caplog.records) == 1
+        async with edge.gateway.client() as another:
+            assert (await another.ask(NEXT)).status == 200
 
 
 async def test_parser_error_echoes_nothing_of_the_request() -> None:

@@ -115,7 +115,7 @@ class GatewayServer(web.Server):
                 response = self._pipeline.refuse(refusal, exchange=None)
             except Exception as error:  # noqa: BLE001 - the one boundary: a fault of ours is logged, not leaked
                 self._faults.report(error, now=connection.now())
-                response = self._pipeline.refuse(Refusal("internal", reason="fault"), exchange=exchange)
+                response = self._pipeline.fault(exchange)
             if response.tunnel is not None:
                 sent = await pump(connection, response, response.tunnel)
                 return False
@@ -126,6 +126,12 @@ class GatewayServer(web.Server):
             # The head is out and the upstream broke off: the connection was aborted, which is all that may be said.
             if exchange is not None:
                 exchange.facts.reason = error.code
+            return False
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the same boundary once a head is out: nothing more may be said
+            self._faults.report(error, now=connection.now())
+            connection.abort()
             return False
         finally:
             if response is not None:
@@ -150,12 +156,10 @@ class GatewayServer(web.Server):
 
     def _read(self, connection: ClientConnection, message: RawRequestMessage) -> Request:
         fields = message.raw_headers
-        size = 0
-        for name, value in fields:
-            size += len(name) + len(value) + 4
-        if size > self.limits.header_bytes or len(fields) > self.limits.header_count:
-            raise Refusal("headers-too-large", reason="header-bytes")
-        raw = RawRequest(message.method, message.path, message.version, fields, message.chunked)
+        limits = self.limits
+        if len(fields) > limits.header_count:
+            raise Refusal("headers-too-large", reason="header-count")
+        raw = RawRequest(message.method, message.path, message.version, fields, message.chunked, limits.header_bytes)
         return normalise(
             raw, scheme=self._scheme, peer=connection.peer, addresses=self._addresses, received=time.time()
         )
