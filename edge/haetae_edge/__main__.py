@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
             admin=Address.parse(given.admin),
             workers=given.workers,
         )
-        return run_gateway(start, environment=os.environ, announce=lambda line: print(line, file=sys.stderr, flush=True))
+        return run_gateway(
+            start, environment=os.environ, announce=lambda line: print(line, file=sys.stderr, flush=True)
+        )
     except (EdgeError, ListenError, ValueError) as error:
         print(f"haetae edge: {error}", file=sys.stderr)
         return 1

@@ -46,9 +46,7 @@ class Refusal(EdgeError):
     carries caller input. `headers` are added to the answer.
     """
 
-    def __init__(
-        self, code: str, *, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
+    def __init__(self, code: str, *, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(code)
         self.problem = code
         self.reason = reason

@@ -81,6 +81,7 @@ class RawRequest(NamedTuple):
     version: tuple[int, int]
     fields: Sequence[tuple[bytes, bytes]]
     chunked: bool
+    max_header_bytes: int = 65_536
 
 
 def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressReader, received: float) -> Request:
@@ -92,7 +93,7 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
         raise Refusal("request-malformed", reason="http-version")
     if raw.method not in METHODS:
         raise Refusal("method-not-supported", reason="method")
-    fields, index = _read_fields(raw.fields)
+    fields, index = _read_fields(raw.fields, max_bytes=raw.max_header_bytes)
     client = addresses.read(peer, index)
     hosts = index.get(b"host")
     if hosts is None or len(hosts) != 1:
@@ -102,9 +103,8 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
     if host is not named or client.host is not None:
         # Not what decides, but still a message with an invalid Host (RFC 9112 section 3.2).
         parse_authority(named, scheme=scheme)
-    for name in _SINGLE:
-        if name in index and len(index[name]) > 1:
-            raise Refusal("request-ambiguous", reason="header-repeated")
+    if len(index) != len(fields) and any(name in index and len(index[name]) > 1 for name in _SINGLE):
+        raise Refusal("request-ambiguous", reason="header-repeated")
     _check_coding(index, version=raw.version)
     length = _content_length(index, chunked=raw.chunked)
     connection = index.get(b"connection")
@@ -124,12 +124,14 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
 
 
 def _read_fields(
-    raw: Sequence[tuple[bytes, bytes]],
+    raw: Sequence[tuple[bytes, bytes]], *, max_bytes: int
 ) -> tuple[tuple[tuple[bytes, bytes], ...], dict[bytes, list[bytes]]]:
     fields = []
+    size = 4 * len(raw)
     index: dict[bytes, list[bytes]] = {}
     for name, value in raw:
         lower = name.lower()
+        size += len(name) + len(value)
         # bytes.isascii and the parser's own control-character check leave printable ASCII, space and tab.
         if not value.isascii():
             raise Refusal("request-ambiguous", reason="header-not-ascii")
@@ -139,6 +141,8 @@ def _read_fields(
             index[lower] = [value]
         else:
             values.append(value)
+    if size > max_bytes:
+        raise Refusal("headers-too-large", reason="header-bytes")
     return tuple(fields), index
 
 

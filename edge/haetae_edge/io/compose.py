@@ -146,6 +146,7 @@ async def _add_redis(
     policies = await stack.enter_async_context(EdgePolicies(config.redis, worker=worker))
     nonces = RedisNonces(policies.hot_client(), prefix=config.redis.prefix, deadline=config.redis.timeout)
     stack.push_async_callback(nonces.close)
+    await nonces.warm()
     services.policies = policies
     services.nonces = nonces
     return policies, nonces

@@ -16,9 +16,7 @@ from haetae_edge.problems import reason_phrase
 if TYPE_CHECKING:
     from haetae_edge.io.server.connection import ClientConnection
 
-_STATUS_LINES: Final = {
-    status: b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status)) for status in range(100, 600)
-}
+_STATUS_LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status)) for status in range(100, 600)}
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -43,9 +41,8 @@ _dates = DateCache()
 
 def _head(response: Response, *, framing: bytes, keep_alive: bool, http10: bool) -> bytes:
     line = _STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status
-    fields = response.fields
-    head = b"".join([b"%b: %b\r\n" % pair for pair in fields])
-    date = b"" if any(pair[0] == b"date" for pair in fields) else _dates.line()
+    head = b"".join([b"%b: %b\r\n" % pair for pair in response.fields])
+    date = b"" if b"\ndate: " in head or head.startswith(b"date: ") else _dates.line()
     if not keep_alive:
         connection = b"connection: close\r\n"
     else:
@@ -80,7 +77,13 @@ async def write_response(
 
 def _announced(response: Response) -> bytes:
     body = response.body
-    length = response.announced_length if isinstance(body, bytes) and not body else len(body) if isinstance(body, bytes) else body.length
+    length = (
+        response.announced_length
+        if isinstance(body, bytes) and not body
+        else len(body)
+        if isinstance(body, bytes)
+        else body.length
+    )
     return b"" if length is None else b"content-length: %d\r\n" % length
 
 
