@@ -1,8 +1,8 @@
 """Writes access-log lines without ever holding up a request.
 
 Lines are made in batches on the loop (they are small) and written by one thread, because a full pipe blocks. Between
-the two stands a bounded queue. When it is full, ordinary lines are dropped and counted; lines of refusals are kept as
-long as the reserve lasts, and the count of anything lost is written as soon as there is room.
+the two stands a queue, bounded in lines and bytes. When it is full, ordinary lines are dropped and counted; lines of
+refusals are kept as long as the reserve lasts. What was lost is written as a line of its own as soon as there is room.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import asyncio
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
-_FLUSH_SECONDS: Final = 0.2
+import orjson
+
+_FLUSH_SECONDS: Final = 0.05
 _MAX_BATCHES: Final = 64
 _MAX_LINES: Final = 20_000
 _RESERVE: Final = 10_000
+_MAX_QUEUED: Final = 32 * 1024 * 1024
 
 
 class AccessLog:
@@ -29,14 +34,24 @@ class AccessLog:
         self._lines: list[Callable[[], bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._batches: queue.Queue[bytes | None] = queue.Queue(_MAX_BATCHES)
+        # Each number has one writer, the loop or the thread, so that none needs a lock.
+        self._refused = 0
+        self._unwritten = 0
+        self._queued_bytes = 0
+        self._taken_bytes = 0
+        self._reported = 0
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._thread.start()
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far."""
+        return self._refused + self._unwritten
 
     def append(self, line: Callable[[], bytes], *, important: bool) -> None:
         """Queue a line; it is made when the batch is. `important` lines (refusals) may use the reserve."""
         if len(self._lines) >= _MAX_LINES and not (important and len(self._lines) < _MAX_LINES + _RESERVE):
-            self.dropped += 1
+            self._refused += 1
             return
         self._lines.append(line)
         if self._timer is None:
@@ -44,12 +59,33 @@ class AccessLog:
 
     def _flush(self) -> None:
         self._timer = None
-        if self._batches.full():
+        if self._batches.full() or self._queued_bytes - self._taken_bytes > _MAX_QUEUED:
             # The reader of the log is slow; keep the lines (bounded above) and try again.
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self._flush)
             return
         lines, self._lines = self._lines, []
-        self._batches.put_nowait(b"".join([line() for line in lines]))
+        batch = self._make(lines) + self._losses()
+        self._queued_bytes += len(batch)
+        self._batches.put_nowait(batch)
+
+    def _make(self, lines: list[Callable[[], bytes]]) -> bytes:
+        try:
+            return b"".join([line() for line in lines])
+        except (TypeError, ValueError):
+            if len(lines) == 1:
+                # A value that JSON cannot hold, such as half of a surrogate pair; it must not cost the other lines.
+                self._refused += 1
+                return b""
+        return b"".join([self._make([line]) for line in lines])
+
+    def _losses(self) -> bytes:
+        dropped = self.dropped
+        if dropped == self._reported:
+            return b""
+        lost, self._reported = dropped - self._reported, dropped
+        now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"@timestamp": now, "event.kind": "pipeline_error", "haetae.log.dropped": lost}
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
     def _write(self) -> None:
         while (batch := self._batches.get()) is not None:
@@ -59,8 +95,9 @@ class AccessLog:
                     view = view[os.write(self._descriptor, view) :]
                 except OSError:
                     # The descriptor is gone (a closed pipe): nothing can be logged, serving goes on.
-                    self.dropped += bytes(view).count(b"\n")
+                    self._unwritten += bytes(view).count(b"\n")
                     break
+            self._taken_bytes += len(batch)
 
     def close(self) -> None:
         """Write what is queued, wait at most two seconds for it."""
@@ -68,6 +105,8 @@ class AccessLog:
             self._timer.cancel()
         if self._lines:
             self._flush()
+            if self._timer is not None:
+                self._timer.cancel()
         try:
             self._batches.put(None, timeout=1)
         except queue.Full:
