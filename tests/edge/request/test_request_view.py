@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 _TRUSTING = AddressReader([ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")])
-_DECLARED = {"request-malformed", "request-ambiguous", "method-not-supported", "uri-too-long"}
+_DECLARED = {"headers-too-large", "request-malformed", "request-ambiguous", "method-not-supported", "uri-too-long"}
 _NAMES = st.one_of(
     st.sampled_from(
         b"Host host Content-Length Transfer-Encoding Connection X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto "
@@ -31,6 +31,7 @@ _RAW = st.builds(
     version=st.sampled_from([(1, 1), (1, 0), (0, 9), (2, 0)]),
     fields=st.builds(lambda host, rest: [*host, *rest], st.sampled_from([[], [(b"Host", b"api.test")]]), _FIELDS),
     chunked=st.booleans(),
+    max_header_bytes=st.sampled_from([0, 40, 10_000]),
 )
 _PEERS = st.sampled_from(["127.0.0.1", "10.1.1.1", "::ffff:10.1.1.1", "::1", "fd00::1", "203.0.113.1"])
 
@@ -51,6 +52,7 @@ def test_any_message_is_one_view_or_a_refusal(raw: RawRequest, peer: str) -> Non
         return
     assert view.method in METHODS
     assert all(value.isascii() and name == name.lower() for name, value in view.fields)
+    assert sum(len(name) + len(value) for name, value in view.fields) <= raw.max_header_bytes
     assert sum(len(values) for values in view.values.values()) == len(view.fields) == len(raw.fields)
     assert view.has_body == (raw.chunked or bool(view.content_length))
     assert not (raw.chunked and view.content_length is not None)
