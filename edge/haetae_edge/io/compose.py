@@ -144,9 +144,9 @@ async def _add_redis(
     if config.redis is None:
         return None, None
     policies = await stack.enter_async_context(EdgePolicies(config.redis, worker=worker))
-    nonces = RedisNonces(policies.hot_client(), prefix=config.redis.prefix, deadline=config.redis.timeout)
+    nonces = RedisNonces(config.redis.uri, prefix=config.redis.prefix, deadline=config.redis.timeout)
     stack.push_async_callback(nonces.close)
-    await nonces.warm()
+    await nonces.start()
     services.policies = policies
     services.nonces = nonces
     return policies, nonces

@@ -78,10 +78,6 @@ class EdgePolicies:
         for client in self._clients:
             await client.aclose()
 
-    def hot_client(self) -> Redis:
-        """A client for commands on the request path: no retries, and the caller keeps the deadline."""
-        return self._client(pool=self._settings.connections, seconds=4 * self._settings.timeout)
-
     def _client(self, *, pool: int, seconds: float) -> Redis:
         client = connect(self._connection(pool=pool, seconds=seconds))
         self._clients.append(client)

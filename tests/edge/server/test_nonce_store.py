@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 from haetae_edge.io.nonces import RedisNonces
 from haetae_edge.services import NonceSeen, StoreUnavailable
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from tests.simulator.valkey import Valkey, valkey
 
@@ -21,14 +18,13 @@ TTL = 60_000
 
 @asynccontextmanager
 async def store(server: Valkey, *, prefix: str = "t:") -> AsyncIterator[RedisNonces]:
-    """A nonce store on its own client."""
-    client = server.client()
-    nonces = RedisNonces(client, prefix=prefix)
+    """A nonce store on its own connection."""
+    nonces = RedisNonces(f"unix://{server.socket}", prefix=prefix)
+    await nonces.start()
     try:
         yield nonces
     finally:
         await nonces.close()
-        await client.aclose()
 
 
 async def _outcome(nonces: RedisNonces, nonce: str) -> str:
@@ -79,7 +75,8 @@ async def test_hundred_identical_claims_at_once_from_two_clients_give_exactly_on
 
 def _claim_in_a_process(path: str, go: object, results: object) -> None:
     async def claim() -> list[str]:
-        nonces = RedisNonces(Redis(unix_socket_path=path, retry=Retry(NoBackoff(), 0)), prefix="t:", deadline=2)
+        nonces = RedisNonces(f"unix://{path}", prefix="t:", deadline=2)
+        await nonces.start()
         go.wait()  # type: ignore[attr-defined]  # a Barrier; typeshed has no public name for it
         return list(await asyncio.gather(*(_outcome(nonces, f"n-{number}") for number in range(50) for _ in range(2))))
 
@@ -181,13 +178,12 @@ async def test_memory_stays_flat_under_a_flood_while_the_store_hangs() -> None:
 async def test_lost_answer_is_an_error_never_seen_and_the_claim_is_never_sent_twice(tmp_path: Path) -> None:
     async with valkey() as server:
         async with lossy_relay(server.socket) as (relay, commands):
-            client = Redis(unix_socket_path=str(relay), retry=Retry(NoBackoff(), 0))
-            nonces = RedisNonces(client, prefix="t:")
+            nonces = RedisNonces(f"unix://{relay}", prefix="t:")
+            await nonces.start()
             assert await _outcome(nonces, "lost") == "down"
             assert await _outcome(nonces, "next") == "down"
             assert b"".join(commands).count(b"t:nonce:key:lost") == 1
             await nonces.close()
-            await client.aclose()
         async with store(server) as honest:
             assert await _outcome(honest, "lost") == "seen"
 
