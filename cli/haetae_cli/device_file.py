@@ -17,7 +17,7 @@ from haetae_demo.io.enrolment import EnrolledDevice
 from haetae_cli.errors import InputInvalid
 
 MAX_FILE_BYTES = 16 * 1024
-_MEMBERS = {"keyid", "user_id", "key", "root_key", "issuer"}
+_MEMBERS = {"keyid", "device_id", "user_id", "key", "root_key", "issuer"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class DeviceFile:
         """
         members = {
             "keyid": self.device.keyid,
+            "device_id": self.device.device_id,
             "user_id": self.device.user_id,
             "key": self.device.key.to_secret_dict(),
             "root_key": self.root_key.to_dict(),
@@ -79,12 +80,11 @@ class DeviceFile:
             if set(members) != _MEMBERS:
                 raise damaged
             key, root = members["key"], members["root_key"]
-            keyid, user_id, issuer = members["keyid"], members["user_id"], members["issuer"]
+            names = [members[name] for name in ("keyid", "device_id", "user_id", "issuer")]
             if not isinstance(key, dict) or not isinstance(root, dict):
                 raise damaged
-            if not isinstance(keyid, str) or not isinstance(user_id, str) or not isinstance(issuer, str):
-                raise damaged
-            device = EnrolledDevice(keyid=keyid, user_id=user_id, key=parse_private_jwk(key))
+            keyid, device_id, user_id, issuer = [name for name in names if isinstance(name, str)]
+            device = EnrolledDevice(keyid=keyid, device_id=device_id, user_id=user_id, key=parse_private_jwk(key))
             return cls(device=device, root_key=parse_public_jwk(root), issuer=issuer)
         except (ValueError, KeyFormatInvalid) as error:
             raise damaged from error

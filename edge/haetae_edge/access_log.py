@@ -92,6 +92,7 @@ def _add_facts(line: dict[str, Any], exchange: Exchange) -> None:
     known = (
         ("user.id", caller.user),
         ("device.id", caller.device),
+        ("haetae.key_id", caller.key_id),
         ("haetae.auth", list(caller.auth) or None),
         ("haetae.reason", facts.reason),
         ("haetae.reference", facts.reference),

@@ -77,12 +77,13 @@ class Tunnel(Protocol):
 class Caller:
     """What has been *verified* about the caller. None means not known, never "any".
 
-    `user`, `device`, `session` and `client` are the subjects that policies name; `auth` lists how each was proven
-    ("signature", "token", …) in order. `claims` are the verified access token's.
+    `user`, `device`, `session` and `client` are the subjects that policies name; `key_id` is the device key used.
+    `auth` lists how each was proven ("signature", "token", …) in order. `claims` are the verified access token's.
     """
 
     user: str | None = None
     device: str | None = None
+    key_id: str | None = None
     session: str | None = None
     client: str | None = None
     auth: tuple[str, ...] = ()
@@ -127,6 +128,7 @@ class Facts:
     policy_action: str | None = None
     policy_why: str | None = None
     observed: tuple[str, ...] = ()
+    throttle: str | None = None
     reason: str | None = None
     upstream: str | None = None
     reference: str | None = None
@@ -137,7 +139,8 @@ class Exchange:
     """A request being served.
 
     `variables` are the URI variables of the matched `Path`. `path`, `query` and `fields` are what the upstream will
-    be sent; they start as the request's own. `body` is the request body: bytes once a filter has read it whole.
+    be sent; they start as the request's own. `still_allowed` says, for a connection that outlives its request, whether
+    policies would let it begin now. `body` is the request body: bytes once a filter has read it whole.
     """
 
     request: Request
@@ -153,6 +156,7 @@ class Exchange:
     deadlines: Deadlines = DEFAULT_DEADLINES
     facts: Facts = field(default_factory=Facts)
     state: dict[str, Any] = field(default_factory=dict)
+    still_allowed: Callable[[], bool] | None = None
 
     def begin_forwarding(self) -> None:
         """Set what will be sent from the request as received, minus what no hop passes on."""
@@ -168,7 +172,11 @@ class Exchange:
 
     def remove_field(self, name: bytes) -> None:
         """Remove every outgoing field of this lower-case name, in any spelling of `-` and `_`."""
-        self.fields = [pair for pair in self.fields if pair[0].replace(b"_", b"-") != name]
+        self.fields = [
+            pair
+            for pair in self.fields
+            if pair[0] != name and (b"_" not in pair[0] or pair[0].replace(b"_", b"-") != name)
+        ]
 
 
 Step = Callable[[Exchange], "Awaitable[None] | None"]

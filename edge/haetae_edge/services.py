@@ -51,6 +51,12 @@ class DeviceRecord:
     user_id: str | None
     device: Mapping[str, Any]
 
+    @property
+    def device_id(self) -> str:
+        """The device itself, which stays the same when its app makes a new key."""
+        identifier: str = self.device["id"]
+        return identifier
+
 
 class IdentityService(Protocol):
     """Devices and people. Down: what is cached serves on, everything else is 503."""
@@ -63,12 +69,12 @@ class IdentityService(Protocol):
         """Raises UnknownDevice or DependencyUnavailable."""
         ...
 
-    async def context(self, *, sub: str, keyid: str | None, route: str) -> Mapping[str, Any]:
+    async def context(self, *, sub: str, keyid: str | None, device: str | None, route: str) -> Mapping[str, Any]:
         """User, device, consents and risk for a Passport. Raises DependencyUnavailable."""
         ...
 
     def forget(self, *, user: str | None = None, device: str | None = None) -> None:
-        """Drop what is remembered of a user or device key."""
+        """Drop what is remembered of a user or device."""
         ...
 
 

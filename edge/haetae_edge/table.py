@@ -17,7 +17,6 @@ from haetae_edge.request import Request
 from haetae_edge.route import Route
 from haetae_edge.template import Kind, PathTemplate
 
-
 _REMEMBERED_PATHS: Final = 4096
 _REMEMBERED_CHARS: Final = 128
 

@@ -35,7 +35,8 @@ _CACHE_TARGET: Final = 256
 class Target:
     """A request target: `raw_path` and `query` as on the request line, `path` decoded once for matching.
 
-    `line` is both as bytes, as they go on when no filter changes them. `query` is None when there is no "?" and "" when nothing follows it, as RFC 9421 section 2.2.7 tells them apart.
+    `line` is both as bytes, as they go on when no filter changes them. `query` is None when there is no "?" and ""
+    when nothing follows it, as RFC 9421 section 2.2.7 tells them apart.
     """
 
     raw_path: str

@@ -82,7 +82,7 @@ async def test_token_has_only_the_scopes_asked_for(demo_world: Any, device: Enro
 
 
 async def test_device_that_is_not_enrolled_gets_no_token(demo_world: Any) -> None:
-    stranger = EnrolledDevice(keyid="dev_stranger", user_id="u-1001", key=KEY)
+    stranger = EnrolledDevice(keyid="dev_stranger", device_id="d-x", user_id="u-1001", key=KEY)
     with pytest.raises(NotFound):
         await token(demo_world, stranger)
 
@@ -96,7 +96,9 @@ async def test_device_of_a_disabled_account_gets_no_token(demo_world: Any, devic
 
 
 async def test_assertion_signed_by_another_key_gets_no_token(demo_world: Any, device: EnrolledDevice) -> None:
-    thief = EnrolledDevice(keyid=device.keyid, user_id="u-1001", key=ed25519_private_from_seed(bytes(32)))
+    thief = EnrolledDevice(
+        keyid=device.keyid, device_id="d-x", user_id="u-1001", key=ed25519_private_from_seed(bytes(32))
+    )
     with pytest.raises(NotFound, match="signature"):
         await token(demo_world, thief)
 

@@ -24,7 +24,7 @@ from haetae_demo.io.mobile import MobileApp, one_shot_session
 from haetae_demo.io.serving import serve
 
 ROOT = SigningKey.from_seed(bytes([1]) * 32)
-DEVICE = EnrolledDevice(keyid="dev_1", user_id="u-1", key=ed25519_private_from_seed(bytes([2]) * 32))
+DEVICE = EnrolledDevice(keyid="dev_1", device_id="d-1", user_id="u-1", key=ed25519_private_from_seed(bytes([2]) * 32))
 
 
 @dataclass(slots=True)

@@ -15,7 +15,9 @@ BLOCKED_PATH, EMPTY_ORDER, REACHED = "/api/v1/transfers", b"{}", 400
 
 async def block_is_enforced_and_taken_back(place: Place) -> Outcome:
     """Block, see it enforced for that device on that route only, take it back, see it gone."""
-    policy = await place.blocks.add(user=place.mina.device.user_id, device=place.mina.device.keyid, route=BLOCKED_ROUTE)
+    policy = await place.blocks.add(
+        user=place.mina.device.user_id, device=place.mina.device.device_id, route=BLOCKED_ROUTE
+    )
     try:
         began = place.clock()
         refused = await _until(place.mina, 403)

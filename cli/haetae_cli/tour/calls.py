@@ -32,7 +32,11 @@ async def enrolment(place: Place) -> Outcome:
     return Outcome(
         passed=device.user_id == "u-1001",
         note=f"user {device.user_id}",
-        details=(("device key id", device.keyid), ("token", f"{len(place.mina.token or '')} characters, 300 s")),
+        details=(
+            ("device", device.device_id),
+            ("device key id", device.keyid),
+            ("token", f"{len(place.mina.token or '')} characters, 300 s"),
+        ),
     )
 
 

@@ -23,9 +23,10 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolledDevice:
-    """The device's private key and the id the identity service gave its public half."""
+    """The device's private key, the id the identity service gave its public half, and the device's own id."""
 
     keyid: str
+    device_id: str
     user_id: str
     key: PrivateJwk
 
@@ -82,10 +83,11 @@ async def enrol(
         raise CredentialsInvalid("the identity service does not know this enrolment code")
     if status != 201:
         raise RequestInvalid(f"enrolment was refused with {status}: {answer.get('title', 'no reason given')}")
-    keyid, user_id = answer.get("keyid"), answer.get("user_id")
-    if not isinstance(keyid, str) or not isinstance(user_id, str):
+    keyid, user_id, facts = answer.get("keyid"), answer.get("user_id"), answer.get("device")
+    device_id = facts.get("id") if isinstance(facts, dict) else None
+    if not isinstance(keyid, str) or not isinstance(user_id, str) or not isinstance(device_id, str):
         raise Unreachable("the identity service answered something else")
-    return EnrolledDevice(keyid=keyid, user_id=user_id, key=key)
+    return EnrolledDevice(keyid=keyid, device_id=device_id, user_id=user_id, key=key)
 
 
 async def fetch_token(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from haetae_crypto.accept_encoding import lists_coding
 from haetae_crypto.app_channel import (
     UnverifiedSignature,
     check_window,
@@ -76,10 +77,10 @@ _CHALLENGE = (
 class _SignedView:
     """The request as the signature sees it: the bytes of the request line, what the client addressed."""
 
-    __slots__ = ("_request", "authority", "has_body", "method", "path", "query")
+    __slots__ = ("_values", "authority", "has_body", "method", "path", "query")
 
     def __init__(self, request: Request) -> None:
-        self._request = request
+        self._values = request.values
         self.method = request.method
         self.authority = request.authority.value
         self.path = request.target.raw_path
@@ -87,7 +88,8 @@ class _SignedView:
         self.has_body = request.has_body
 
     def field_lines(self, name: str) -> Sequence[str]:
-        return self._request.field_lines(name)
+        values = self._values.get(name.encode("ascii"))
+        return [value.decode("ascii") for value in values] if values is not None else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,8 @@ class _Channel:
             raise self._refuse(exchange, "clock-skew", "skew") from None
         exchange.facts.signature = "ok"
         caller = exchange.caller
-        caller.device = unverified.keyid
+        caller.device = record.device_id
+        caller.key_id = unverified.keyid
         caller.auth = (*caller.auth, "signature")
         caller.device_record = record
         exchange.state["app-channel"] = _Signed(unverified.keyid, unverified.nonce, unverified.expires)
@@ -213,7 +216,7 @@ class _Channel:
         request = exchange.request
         sealed_key = request.header(b"haetae-key")
         coding = request.header(b"content-encoding")
-        wants_sealed = "aes128gcm" in _codings(request.field_lines("accept-encoding"))
+        wants_sealed = lists_coding(request.field_lines("accept-encoding"))
         exchange.fields = [pair for pair in exchange.fields if pair[0] not in _CHANNEL_FIELDS]
         if sealed_key is None:
             self._check_plain(exchange, coding)
@@ -252,13 +255,3 @@ def await_bytes(body: object) -> bytes:
     if not isinstance(body, bytes):
         raise TypeError("the body must have been read before it is opened")
     return body
-
-
-def _codings(lines: Sequence[str]) -> set[str]:
-    """The content codings a client accepts: those listed without a zero weight (RFC 9110 section 12.5.3)."""
-    accepted = set()
-    for member in ",".join(lines).split(","):
-        name, _, weight = member.partition(";")
-        if weight.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
-            accepted.add(name.strip().lower())
-    return accepted

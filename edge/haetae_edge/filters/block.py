@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from haetae_policy import Action, ApiFacts, Facts, Verdict
@@ -56,7 +57,21 @@ class _Enforcer:
 
     def late(self, exchange: Exchange) -> None:
         """Refuse by everything that is proven about the caller."""
+        observed: list[Verdict] = []
         now_ms = int(self._clock() * 1000)
+        verdict = self._verdict(exchange, now_ms, observed)
+        if observed:
+            exchange.facts.observed = tuple(entry.policy_id for entry in observed)
+        if verdict is not None:
+            self._enforce(exchange, verdict, now_ms)
+        if b"upgrade" in exchange.request.options:
+            exchange.still_allowed = partial(self._still_allowed, exchange)
+
+    def _still_allowed(self, exchange: Exchange) -> bool:
+        verdict = self._verdict(exchange, int(self._clock() * 1000), [])
+        return verdict is None or verdict.action not in (Action.BLOCK, Action.CHALLENGE)
+
+    def _verdict(self, exchange: Exchange, now_ms: int, observed: list[Verdict]) -> Verdict | None:
         caller = exchange.caller
         facts = Facts(
             session=caller.session,
@@ -66,21 +81,20 @@ class _Enforcer:
             ip=exchange.request.client.key,
             trusted=caller.device is not None or caller.user is not None,
         )
-        observed: list[Verdict] = []
-        verdict = self._policies.check(facts, self._api(exchange), now_ms, observed=observed)
-        if observed:
-            exchange.facts.observed = tuple(entry.policy_id for entry in observed)
-        if verdict is not None:
-            self._enforce(exchange, verdict, now_ms)
+        return self._policies.check(facts, self._api(exchange), now_ms, observed=observed)
 
     def _api(self, exchange: Exchange) -> ApiFacts:
         request = exchange.request
         return ApiFacts(self._gateway, self._route, request.method, request.path)
 
     def _enforce(self, exchange: Exchange, verdict: Verdict, now_ms: int) -> None:
-        if verdict.action is Action.THROTTLE and self._policies.within_rate(verdict, now_ms):
-            return
         facts = exchange.facts
+        # The same policy may speak twice, early and late: one request takes one token.
+        if verdict.action is Action.THROTTLE and (
+            facts.throttle == verdict.policy_id or self._policies.within_rate(verdict, now_ms)
+        ):
+            facts.throttle = verdict.policy_id
+            return
         facts.policy, facts.policy_action, facts.policy_why = verdict.policy_id, verdict.action.value, verdict.why
         if verdict.action is Action.THROTTLE:
             raise Refusal("throttled", reason="policy-throttle")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from haetae_crypto.errors import KeyUnavailable
 from haetae_passport import CallContext, PassportUnmintable, Risk
 
 from haetae_edge.errors import Refusal
@@ -51,11 +52,13 @@ class _Issuer:
     async def inject(self, exchange: Exchange) -> None:
         """Mint, and set the header."""
         caller = exchange.caller
-        subject = caller.user or caller.device
+        subject = caller.user or caller.key_id
         if subject is None:
             raise Refusal("token-invalid", reason="nobody", headers=((b"www-authenticate", b"Bearer"),))
         try:
-            facts = await self._identity.context(sub=subject, keyid=caller.device, route=self._route)
+            facts = await self._identity.context(
+                sub=subject, keyid=caller.key_id, device=caller.device, route=self._route
+            )
         except DependencyUnavailable:
             raise Refusal("identity-unavailable", reason="context") from None
         trace = exchange.trace
@@ -80,6 +83,8 @@ class _Issuer:
             )
         except PassportUnmintable:
             raise Refusal("identity-unavailable", reason="context-unusable") from None
+        except KeyUnavailable:
+            raise Refusal("keys-unavailable", reason="passport-key") from None
         exchange.set_field(_HEADER, token.encode("ascii"))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -27,6 +28,15 @@ _MAX_ANSWER: Final = 64 * 1024
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembered(Generic[T]):
+    """An answer: good until `until` (the loop's clock), asked for at moment `asked`."""
+
+    until: float
+    asked: int
+    value: T
+
+
 class HttpIdentityService:
     """Client of the identity service at `base` (no trailing slash)."""
 
@@ -40,20 +50,24 @@ class HttpIdentityService:
             self._headers["authorization"] = f"Bearer {token}"
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._context_seconds = context_seconds
-        self._devices: dict[str, tuple[float, DeviceRecord | None]] = {}
-        self._contexts: dict[tuple[str, str | None, str], tuple[float, Mapping[str, Any]]] = {}
+        self._devices: dict[str, _Remembered[DeviceRecord | None]] = {}
+        self._contexts: dict[tuple[str, str | None, str], _Remembered[Mapping[str, Any]]] = {}
         self._running: dict[object, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._forgotten = 0
+        self._moment = 0
+        self._forgotten: dict[tuple[str, str], int] = {}
 
     def cached_device(self, keyid: str) -> DeviceRecord | None:
         """The record if it is remembered and fresh. Raises UnknownDevice for a remembered "no"."""
         found = self._devices.get(keyid)
-        if found is None or found[0] < asyncio.get_running_loop().time():
+        if found is None or found.until < asyncio.get_running_loop().time():
             return None
-        if found[1] is None:
+        record = found.value
+        if record is None:
             raise UnknownDevice
-        return found[1]
+        if self._forgotten and self._is_forgotten(found.asked, user=record.user_id, device=record.device_id):
+            return None
+        return record
 
     async def device(self, keyid: str) -> DeviceRecord:
         """The record of a device key. Raises UnknownDevice or DependencyUnavailable."""
@@ -62,31 +76,40 @@ class HttpIdentityService:
             record = await self._once(("device", keyid), lambda: self._fetch_device(keyid))
         return record
 
-    async def context(self, *, sub: str, keyid: str | None, route: str) -> Mapping[str, Any]:
+    async def context(self, *, sub: str, keyid: str | None, device: str | None, route: str) -> Mapping[str, Any]:
         """User, device, consents and risk. Raises DependencyUnavailable."""
         key = (sub, keyid, route)
         found = self._contexts.get(key)
-        if found is not None and found[0] >= asyncio.get_running_loop().time():
-            return found[1]
+        if (
+            found is not None
+            and found.until >= asyncio.get_running_loop().time()
+            and not (self._forgotten and self._is_forgotten(found.asked, user=sub, device=device))
+        ):
+            return found.value
         return await self._once(key, lambda: self._fetch_context(key))
 
     def forget(self, *, user: str | None = None, device: str | None = None) -> None:
-        """Drop what is remembered of a user or device key.
+        """Drop what is remembered of a user or device; takes the same time however much that is.
 
-        What is being fetched may be of them too: it is given to those who wait for it already, and not remembered.
+        What was asked for before this moment counts as forgotten when it arrives: it is given to those who wait for it
+        already, and asked for again by everybody else.
         """
-        self._forgotten += 1
-        self._running.clear()
-        self._devices = {
-            keyid: entry
-            for keyid, entry in self._devices.items()
-            if not (keyid == device or (entry[1] is not None and user is not None and entry[1].user_id == user))
-        }
-        self._contexts = {
-            key: entry
-            for key, entry in self._contexts.items()
-            if key[0] != user and (device is None or key[1] != device)
-        }
+        self._moment += 1
+        self._running = {}
+        if len(self._forgotten) >= _MAX_ENTRIES:
+            self._devices.clear()
+            self._contexts.clear()
+            self._forgotten.clear()
+        if user is not None:
+            self._forgotten["user", user] = self._moment
+        if device is not None:
+            self._forgotten["device", device] = self._moment
+
+    def _is_forgotten(self, asked: int, *, user: str | None, device: str | None) -> bool:
+        forgotten = self._forgotten
+        return (user is not None and forgotten.get(("user", user), 0) > asked) or (
+            device is not None and forgotten.get(("device", device), 0) > asked
+        )
 
     async def _once(self, key: object, fetch: Callable[[], Awaitable[T]]) -> T:
         task = self._running.get(key)
@@ -107,35 +130,25 @@ class HttpIdentityService:
             task.exception()  # retrieved here in case nobody waits any more
 
     async def _fetch_device(self, keyid: str) -> DeviceRecord:
-        asked = self._forgotten
+        asked = self._moment
         status, document = await self._call("GET", f"/v1/devices/{quote(keyid, safe='')}", None)
         now = asyncio.get_running_loop().time()
         if status == 404 or document.get("status") != "active":
-            self._remember(self._devices, keyid, (now + _UNKNOWN_SECONDS, None), asked)
+            _remember(self._devices, keyid, _Remembered(now + _UNKNOWN_SECONDS, asked, None))
             raise UnknownDevice
         record = _device_record(keyid, document)
-        self._remember(self._devices, keyid, (now + _DEVICE_SECONDS, record), asked)
+        _remember(self._devices, keyid, _Remembered(now + _DEVICE_SECONDS, asked, record))
         return record
 
     async def _fetch_context(self, key: tuple[str, str | None, str]) -> Mapping[str, Any]:
         sub, keyid, route = key
-        asked = self._forgotten
+        asked = self._moment
         status, document = await self._call("POST", "/v1/context", {"sub": sub, "keyid": keyid, "route": route})
         if status != 200:
             raise DependencyUnavailable
         until = asyncio.get_running_loop().time() + self._context_seconds
-        self._remember(self._contexts, key, (until, document), asked)
+        _remember(self._contexts, key, _Remembered(until, asked, document))
         return document
-
-    def _remember(self, cache: dict[Any, Any], key: object, entry: object, asked: int) -> None:
-        """Keep an answer, unless something was forgotten since it was `asked` for."""
-        if asked != self._forgotten:
-            return
-        if len(cache) >= _MAX_ENTRIES:
-            # Oldest first: dictionaries keep insertion order.
-            for old in list(cache)[: _MAX_ENTRIES // 10]:
-                del cache[old]
-        cache[key] = entry
 
     async def _call(self, method: str, path: str, body: object) -> tuple[int, dict[str, Any]]:
         data = None if body is None else orjson.dumps(body)
@@ -182,3 +195,15 @@ def _device_record(keyid: str, document: dict[str, Any]) -> DeviceRecord:
     except CryptoError as error:
         raise DependencyUnavailable from error
     return DeviceRecord(key=key, user_id=user, device=device)
+
+
+def _remember(cache: dict[Any, Any], key: object, entry: _Remembered[Any]) -> None:
+    """Keep an answer, unless one that was asked for later is here already."""
+    known = cache.get(key)
+    if known is not None and known.asked > entry.asked:
+        return
+    if len(cache) >= _MAX_ENTRIES:
+        # Oldest first: dictionaries keep insertion order.
+        for old in list(cache)[: _MAX_ENTRIES // 10]:
+            del cache[old]
+    cache[key] = entry

@@ -46,6 +46,7 @@ class EdgePolicies:
         self._buckets = TokenBuckets()
         self._records: asyncio.Queue[tuple[str, Refusal]] = asyncio.Queue(_MAX_RECORDS_WAITING)
         self._listeners: list[Callable[[Subject], None]] = []
+        self._changes: list[Callable[[], None]] = []
         self._stack = AsyncExitStack()
         self._feed: PolicyFeed | None = None
         self._clients: list[Redis] = []
@@ -118,6 +119,15 @@ class EdgePolicies:
         """Whether a whole snapshot has been applied; it stays loaded when Redis goes away later."""
         return self._feed is not None and self._feed.status().age_s is not None
 
+    async def wait_loaded(self) -> None:
+        """Return once a whole snapshot has been applied."""
+        if self._feed is not None:
+            await self._feed.wait_following()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every change of the table. It must be quick and not raise."""
+        self._changes.append(listener)
+
     def on_subject(self, listener: Callable[[Subject], None]) -> None:
         """Call `listener` with the subject of every policy that takes effect. It must be quick and not raise."""
         self._listeners.append(listener)
@@ -150,6 +160,8 @@ class EdgePolicies:
         if isinstance(change, Put):
             for listener in self._listeners:
                 listener(change.record.subject)
+        for changed in self._changes:
+            changed()
 
     async def _beat(self, store: PolicyStore) -> None:
         """Keep the log's heartbeat going; whoever comes first in an interval writes it."""

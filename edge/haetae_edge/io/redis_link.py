@@ -74,7 +74,7 @@ class RedisLink(asyncio.Protocol):
     async def call(self, *words: str) -> object:
         """Send one command and wait for its reply. Raises LinkError for an error or a lost connection."""
         done: asyncio.Future[object] = self._loop.create_future()
-        self.send(hiredis.pack_command(words), (lambda reply: None if done.done() else done.set_result(reply),))
+        self.send(_pack(words), (lambda reply: None if done.done() else done.set_result(reply),))
         reply = await done
         if reply is LOST or isinstance(reply, hiredis.ReplyError):
             raise LinkError(str(reply))
@@ -133,3 +133,9 @@ class RedisLink(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing that waits will be answered."""
         self._lose()
+
+
+def _pack(words: tuple[str, ...]) -> bytes:
+    """A command as RESP writes it: an array of bulk strings."""
+    encoded = [word.encode() for word in words]
+    return b"*%d\r\n%b" % (len(encoded), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded]))

@@ -26,11 +26,15 @@ _MAX_BACKOFF: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """What a worker process is told: its slot, the descriptor to write to when ready, the one that ends it."""
+    """What a worker process is told: its slot, the descriptor to write to when ready, the one that ends it.
+
+    `replaces`: workers of an older configuration serve until this one is ready.
+    """
 
     slot: int
     ready: int
     lifeline: int
+    replaces: bool
 
 
 @dataclass(slots=True)
@@ -96,11 +100,11 @@ class Supervisor:
             return 0.02
         return 1.0
 
-    def _spawn(self, slot: int) -> _Worker:
+    def _spawn(self, slot: int, *, replaces: bool = False) -> _Worker:
         ready_read, ready_write = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(slot, ready_read, ready_write)
+            self._become_worker(slot, ready_read, ready_write, replaces=replaces)
         os.close(ready_write)
         os.set_blocking(ready_read, False)
         worker = _Worker(pid, slot, self._generation, time.monotonic(), ready_read)
@@ -108,7 +112,7 @@ class Supervisor:
         self._slots[slot].start_at = None
         return worker
 
-    def _become_worker(self, slot: int, ready_read: int, ready_write: int) -> None:
+    def _become_worker(self, slot: int, ready_read: int, ready_write: int, *, replaces: bool) -> None:
         """In the child: never returns."""
         code = 1
         try:
@@ -117,7 +121,9 @@ class Supervisor:
             for signum in _SIGNALS:
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            code = self._run_worker(WorkerStart(slot=slot, ready=ready_write, lifeline=self._lifeline_read))
+            code = self._run_worker(
+                WorkerStart(slot=slot, ready=ready_write, lifeline=self._lifeline_read, replaces=replaces)
+            )
         except Exception:  # noqa: BLE001 - whatever ends a worker is logged, and the process with it
             _log.exception("worker %d failed", slot)
         finally:
@@ -179,7 +185,7 @@ class Supervisor:
         previous = self._run_worker
         self._run_worker = run_worker
         self._generation += 1
-        fresh = [self._spawn(index) for index in range(self._count)]
+        fresh = [self._spawn(index, replaces=True) for index in range(self._count)]
         if self._wait_ready(fresh):
             for slot in self._slots:
                 for worker in slot.workers.values():
@@ -199,6 +205,8 @@ class Supervisor:
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline:
             waiting = [worker.ready for worker in workers if worker.ready >= 0]
+            if signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+                return False
             if not waiting:
                 return all(worker.is_ready for worker in workers)
             select.select(waiting, [], [], 0.5)

@@ -33,6 +33,8 @@ from haetae_edge.pipeline import Pipeline
 
 _log = logging.getLogger("haetae.worker")
 _LAG_SECONDS = 0.5
+_SNAPSHOT_SECONDS = 5.0
+_RELOAD_SECONDS = 20.0
 _GC_YOUNG = 50_000
 
 
@@ -51,7 +53,6 @@ class _Worker:
         self._listener = listener
         self._admin = admin
         self._metrics = EdgeMetrics(config.name)
-        self._draining = False
         self._lag = 0.0
 
     async def serve(self) -> None:
@@ -63,6 +64,7 @@ class _Worker:
         loop.add_reader(self._start.lifeline, stopped.set)
         name = f"{self._config.name}/{socket.gethostname()}/{os.getpid()}"
         async with compose(self._config, worker=name) as parts:
+            await self._first_snapshot(parts)
             access_log = _open_log(self._config.access_log, loop)
             server = self._server(parts, access_log, loop)
             listening = await loop.create_server(server, sock=self._listener)
@@ -74,13 +76,30 @@ class _Worker:
             gc.set_threshold(_GC_YOUNG, 20, 50)
             os.write(self._start.ready, b"1")
             await stopped.wait()
-            self._draining = True
+            # The side port goes first: after a reload the successor answers there, and "not reachable" is "not ready".
+            await admin.cleanup()
             listening.close()
             await server.drain()
             lag.cancel()
-            await admin.cleanup()
             if access_log is not None:
                 access_log.close()
+
+    async def _first_snapshot(self, parts: Composition) -> None:
+        """Do not serve before the policies are known, within reason.
+
+        A worker that replaces one which knows them must know them too: without, it fails and the old generation stays.
+        A worker that replaces nobody serves after a moment all the same, because routes that need no store go on
+        working without one; it is not ready, and signed calls find no nonce store either.
+        """
+        if parts.policies is None:
+            return
+        try:
+            async with asyncio.timeout(_RELOAD_SECONDS if self._start.replaces else _SNAPSHOT_SECONDS):
+                await parts.policies.wait_loaded()
+        except TimeoutError:
+            if self._start.replaces:
+                raise RuntimeError("no policy snapshot: the workers that know the policies go on") from None
+            _log.error("no policy snapshot after %g s: serving without block policies", _SNAPSHOT_SECONDS)
 
     def _server(
         self, parts: Composition, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop
@@ -102,6 +121,7 @@ class _Worker:
         )
         self._metrics.watch(
             Gauge("haetae_connections", "Open client connections.", lambda: len(server.client_connections())),
+            Gauge("haetae_live_streams", "Open upgraded connections.", lambda: len(server.live)),
             Gauge("haetae_loop_lag_seconds", "How late the event loop last was.", lambda: self._lag),
         )
         if access_log is not None:
@@ -114,6 +134,7 @@ class _Worker:
                 Gauge("haetae_nonce_store_failures", "Failed nonce batches.", lambda: nonces.failures, counter=True)
             )
         if parts.policies is not None:
+            parts.policies.on_change(server.live.check_soon)
             self._metrics.watch(*parts.policies.gauges())
         return server
 
@@ -154,7 +175,7 @@ class _Worker:
             metrics=self._metrics,
             gateway=self._config.name,
             revision=self._config.revision,
-            not_ready=lambda: "draining" if self._draining else parts.not_ready(),
+            not_ready=parts.not_ready,
         )
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()

@@ -125,7 +125,7 @@ async def test_caller_that_gives_up_does_not_take_the_answer_from_the_others() -
 
 
 @pytest.mark.parametrize(
-    "forget", [{"device": "dev_1"}, {"user": "u-1"}, {"user": "u-other"}], ids=["device", "user", "somebody else"]
+    "forget", [{"device": "d-1"}, {"user": "u-1"}, {"user": "u-other"}], ids=["device", "user", "somebody else"]
 )
 async def test_answer_that_was_asked_for_before_a_forget_is_not_remembered_after_it(forget: dict[str, str]) -> None:
     async with identity() as service:
@@ -148,16 +148,16 @@ async def test_forget_drops_the_device_its_user_and_their_contexts_and_nothing_e
         await service.client.device("dev_1")
         service.answer = {"user": {}, "risk": {"score": 0.1, "level": "low"}}
         for sub, keyid in (("u-1", "dev_1"), ("u-1", None), ("u-2", "dev_2")):
-            await service.client.context(sub=sub, keyid=keyid, route="r")
+            await service.client.context(sub=sub, keyid=keyid, device=keyid, route="r")
         service.client.forget(user="u-1")
         assert service.client.cached_device("dev_1") is None
         before = len(service.asked)
-        await service.client.context(sub="u-2", keyid="dev_2", route="r")
+        await service.client.context(sub="u-2", keyid="dev_2", device="dev_2", route="r")
         assert len(service.asked) == before
-        await service.client.context(sub="u-1", keyid=None, route="r")
+        await service.client.context(sub="u-1", keyid=None, device=None, route="r")
         assert len(service.asked) == before + 1
         service.client.forget(device="dev_2")
-        await service.client.context(sub="u-2", keyid="dev_2", route="r")
+        await service.client.context(sub="u-2", keyid="dev_2", device="dev_2", route="r")
         assert len(service.asked) == before + 2
 
 
@@ -165,10 +165,10 @@ async def test_context_is_asked_once_per_caller_and_route() -> None:
     async with identity() as service:
         service.answer = {"user": {"tier": "gold"}}
         answers = await asyncio.gather(
-            *(service.client.context(sub="u-1", keyid="dev_1", route="pay") for _ in range(10))
+            *(service.client.context(sub="u-1", keyid="dev_1", device="dev_1", route="pay") for _ in range(10))
         )
         assert answers[0] == {"user": {"tier": "gold"}}
-        await service.client.context(sub="u-1", keyid="dev_1", route="see")
+        await service.client.context(sub="u-1", keyid="dev_1", device="dev_1", route="see")
         assert service.asked == ["POST /v1/context"] * 2
         assert service.bodies[0] == {"sub": "u-1", "keyid": "dev_1", "route": "pay"}
 
@@ -176,8 +176,8 @@ async def test_context_is_asked_once_per_caller_and_route() -> None:
 async def test_context_that_may_not_be_kept_is_asked_again() -> None:
     async with identity(context_seconds=-1) as service:
         service.answer = {}
-        await service.client.context(sub="u-1", keyid=None, route="r")
-        await service.client.context(sub="u-1", keyid=None, route="r")
+        await service.client.context(sub="u-1", keyid=None, device=None, route="r")
+        await service.client.context(sub="u-1", keyid=None, device=None, route="r")
         assert len(service.asked) == 2
 
 
@@ -281,7 +281,7 @@ async def test_unusable_answer_is_an_outage_within_the_deadline_and_is_not_remem
         with pytest.raises(DependencyUnavailable):
             await service.client.device("dev_1")
         with pytest.raises(DependencyUnavailable):
-            await service.client.context(sub="u-1", keyid=None, route="r")
+            await service.client.context(sub="u-1", keyid=None, device=None, route="r")
         assert loop.time() - started < 2
         assert "GET /elsewhere" not in service.asked
         service.handler = None

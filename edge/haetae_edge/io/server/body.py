@@ -74,6 +74,13 @@ class RequestBody:
         """The whole body. Raises as `read`, and `body-too-large` past `limit` bytes."""
         if self.length is not None and self.length > limit:
             raise Refusal("body-too-large", reason="body-bytes")
+        if self._payload.is_eof() and self.started is None and self._payload.exception() is None:
+            # It arrived with its head, which is the usual case: no waiting, no watchdog.
+            whole = self._payload.read_nowait()
+            if len(whole) > limit:
+                raise Refusal("body-too-large", reason="body-bytes")
+            self.received = len(whole)
+            return whole
         pieces = []
         size = 0
         while piece := await self.read():

@@ -138,10 +138,8 @@ class ClientConnection(RequestHandler):
         if payload.is_eof():
             self._incoming = None
         elif (
-            (self._messages
-            and not is_request(self._messages[-1][0]))
-            or self._incoming_wire > _FRAMING_BYTES + _FRAMING_RATIO * payload.total_bytes
-        ):
+            self._messages and not is_request(self._messages[-1][0])
+        ) or self._incoming_wire > _FRAMING_BYTES + _FRAMING_RATIO * payload.total_bytes:
             self._incoming = None
             payload.set_exception(RequestPayloadError("the framing of the body is broken"))
 

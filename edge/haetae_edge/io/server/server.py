@@ -1,4 +1,4 @@
-"""The gateway's listener: turns parsed messages into exchanges, runs the pipeline, writes answers, watches the clock."""
+"""The gateway's listener: parsed messages become exchanges, run through the pipeline, and are answered in time."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from haetae_edge.exchange import Exchange, Response
 from haetae_edge.io.server.body import RequestBody
 from haetae_edge.io.server.connection import ClientConnection, OversizeHead
 from haetae_edge.io.server.faults import FaultLog
+from haetae_edge.io.server.live import LiveStreams
 from haetae_edge.io.server.tunnel import pump
 from haetae_edge.io.server.writer import write_response
 from haetae_edge.io.upstream import UpstreamError
@@ -71,7 +72,7 @@ class GatewayServer(web.Server):
         self.leaving = 0
         self._event_loop = loop
         self._scheme = scheme
-        self._draining = False
+        self.live = LiveStreams(loop)
         self._sweep_interval = min(_SWEEP_SECONDS, limits.header_timeout / 2, limits.body_timeout / 2)
         self._sweep_handle: asyncio.TimerHandle | None = loop.call_later(self._sweep_interval, self._sweep)
 
@@ -116,7 +117,8 @@ class GatewayServer(web.Server):
             except Exception as error:  # noqa: BLE001 - the one boundary: a fault of ours is logged, not leaked
                 self._faults.report(error, now=connection.now())
                 response = self._pipeline.fault(exchange)
-            if response.tunnel is not None:
+            if response.tunnel is not None and exchange is not None:
+                self.live.add(exchange, connection.abort)
                 sent = await pump(connection, response, response.tunnel)
                 return False
             keep = may_keep and not response.close and not connection.is_last_request and payload.is_eof()
@@ -134,6 +136,8 @@ class GatewayServer(web.Server):
             connection.abort()
             return False
         finally:
+            if exchange is not None and exchange.still_allowed is not None:
+                self.live.discard(exchange)
             if response is not None:
                 self._observe(exchange, connection, response, time.perf_counter() - started, sent)
 
@@ -227,11 +231,10 @@ class GatewayServer(web.Server):
         The listening sockets must not be accepting any more. An idle keep-alive connection is not cut: its client may
         be sending at this moment. Its next answer says `Connection: close`; only the deadline ends it.
         """
-        self._draining = True
         deadline = self._event_loop.time() + self.limits.drain_timeout
         for connection in self.client_connections():
             connection.drain()
-        while self._connections and self._event_loop.time() < deadline:
+        while self._connections and self._event_loop.time() < deadline:  # noqa: ASYNC110 - aiohttp has no event for it
             await asyncio.sleep(0.05)
         await self.stop()
 

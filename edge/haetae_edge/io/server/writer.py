@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from haetae_edge.io.server.connection import ClientConnection
 
 _STATUS_LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status)) for status in range(100, 600)}
+_CLOSE: Final = b"connection: close\r\n"
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -43,10 +44,7 @@ def _head(response: Response, *, framing: bytes, keep_alive: bool, http10: bool)
     line = _STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status
     head = b"".join([b"%b: %b\r\n" % pair for pair in response.fields])
     date = b"" if b"\ndate: " in head or head.startswith(b"date: ") else _dates.line()
-    if not keep_alive:
-        connection = b"connection: close\r\n"
-    else:
-        connection = b"connection: keep-alive\r\n" if http10 else b""
+    connection = b"" if keep_alive and not http10 else b"connection: keep-alive\r\n" if keep_alive else _CLOSE
     return b"%b%b%b%b%b\r\n" % (line, head, date, framing, connection)
 
 
