@@ -78,12 +78,14 @@ class Caller:
     """What has been *verified* about the caller. None means not known, never "any".
 
     `user`, `device`, `session` and `client` are the subjects that policies name; `key_id` is the device key used.
+    `owner` is whose device it is, also on a call without a token: policies for that user cover it.
     `auth` lists how each was proven ("signature", "token", …) in order. `claims` are the verified access token's.
     """
 
     user: str | None = None
     device: str | None = None
     key_id: str | None = None
+    owner: str | None = None
     session: str | None = None
     client: str | None = None
     auth: tuple[str, ...] = ()

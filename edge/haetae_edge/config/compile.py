@@ -25,6 +25,7 @@ from haetae_edge.config.yaml import parse_yaml
 from haetae_edge.errors import ConfigError
 from haetae_edge.filter import Filter, Phase
 from haetae_edge.filters.registry import FILTERS, ONCE_PER_ROUTE
+from haetae_edge.filters.verify_jwt import VerifyJwt
 from haetae_edge.predicate import Predicate
 from haetae_edge.predicates.registry import PREDICATES
 from haetae_edge.profiles import PROFILES, Profile
@@ -63,6 +64,7 @@ def compile_gateway(
     profile = _profile(config, profiles, directory, problems)
     merged = _Merger(reader, tuple(defaults), profile, problems)
     definitions = tuple(merged.definition(route) for route in routes if route.head.enabled)
+    _check_issuers(config, definitions, problems)
     problems.raise_any()
     if config is None:
         raise AssertionError("a gateway that could not be read has a problem")
@@ -131,6 +133,20 @@ def _check_ids(routes: list[ParsedRoute], problems: Problems) -> None:
             problems.add(route.place, f"route `{route.head.id}` is already defined in {where}: give it another id")
     if len(routes) > MAX_ROUTES:
         problems.add(routes[-1].place, f"there are {len(routes)} routes; a gateway has at most {MAX_ROUTES}")
+
+
+def _check_issuers(config: GatewayConfig | None, routes: tuple[RouteDefinition, ...], problems: Problems) -> None:
+    """Subjects of two issuers are two sets of names: a route says whose it means."""
+    known = [item.issuer for item in config.issuers] if config is not None else []
+    for route in routes:
+        for item in route.filters:
+            if not isinstance(item, VerifyJwt):
+                continue
+            place = Place(route.file, route.line)
+            if item.issuer is None and len(known) > 1:
+                problems.add(place, f"route `{route.id}`: there are several issuers: write `issuer` in `VerifyJwt`")
+            elif item.issuer is not None and item.issuer not in known:
+                problems.add(place, f"route `{route.id}`: `VerifyJwt` names an issuer that gateway.yaml does not list")
 
 
 def _profile(

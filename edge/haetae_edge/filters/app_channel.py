@@ -1,9 +1,9 @@
 """`AppChannel`: verifies the device's signature, claims its nonce, opens the request body, seals the answer.
 
-The order is that of the app channel, section 3: parse → time window → device key → digest → signature → (token, late
-blocks elsewhere) → claim → open. A nonce is never claimed for a signature that did not verify; nothing reaches the
-upstream before the claim stands. Fail closed: without the replay store the request ends with 503, unless the route is
-marked `onReplayStoreDown: allow`, which only reads may be.
+The order: parse → time window → device key → signature → digest → (token, late blocks elsewhere) → claim → open. The
+signature covers the digest, so a body is read only for somebody who signed it. A nonce is never claimed for a signature
+that did not verify; nothing reaches the upstream before the claim stands. Fail closed: without the replay store the
+request ends with 503, unless the route is marked `onReplayStoreDown: allow`, which only reads may be.
 """
 
 from __future__ import annotations
@@ -151,10 +151,11 @@ class _Channel:
             unverified = parse_app_signature(view)
             check_window(unverified, now=self._services.clock(), window=self._window)
             record = await self._device(exchange, unverified)
-            if exchange.body is not None:
-                body = await self._read(exchange)
-                verify_content_digest(view.field_lines("content-digest"), body)
             verify_app_signature(unverified, record.key)
+            digest = view.field_lines("content-digest")
+            if digest or exchange.body is not None:
+                # Also without a body: one that was signed and taken away on its way must not pass as none.
+                verify_content_digest(digest, await self._read(exchange))
         except SignatureMissing:
             raise self._refuse(exchange, "signature-invalid", "missing") from None
         except SignatureInvalid:
@@ -167,6 +168,7 @@ class _Channel:
         caller.key_id = unverified.keyid
         caller.auth = (*caller.auth, "signature")
         caller.device_record = record
+        caller.owner = record.user_id
         exchange.state["app-channel"] = _Signed(unverified.keyid, unverified.nonce, unverified.expires)
 
     async def _device(self, exchange: Exchange, unverified: UnverifiedSignature) -> DeviceRecord:
@@ -229,6 +231,8 @@ class _Channel:
             exchange.seal = ChannelSeal(key.response_key(nonce=signed.nonce), self._services.random_bytes)
             exchange.fields.append((b"accept-encoding", b"identity"))
         if exchange.body is None:
+            if coding is not None:
+                raise Refusal("body-undecryptable", reason="coding-without-body")
             return
         if coding is None or coding.lower() != CODING:
             self._check_plain(exchange, coding)

@@ -76,7 +76,7 @@ class _Enforcer:
         facts = Facts(
             session=caller.session,
             device=caller.device,
-            user=caller.user,
+            user=caller.user or caller.owner,
             client=caller.client,
             ip=exchange.request.client.key,
             trusted=caller.device is not None or caller.user is not None,
