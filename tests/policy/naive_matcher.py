@@ -39,7 +39,7 @@ def api_fits(api: Api, given: ApiFacts) -> bool:
     return (
         api.gateway in (None, given.gateway)
         and api.route in (None, given.route)
-        and api.method in (None, given.method)
+        and (api.method in (None, given.method) or (api.method, given.method) == ("GET", "HEAD"))
         and (api.path is None or path_fits(api.path, given.path))
     )
 

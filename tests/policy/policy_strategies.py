@@ -76,7 +76,7 @@ apis = st.builds(
     Api,
     gateway=maybe(st.sampled_from(NAMES)),
     route=maybe(st.sampled_from(NAMES)),
-    method=maybe(st.sampled_from(("GET", "POST"))),
+    method=maybe(st.sampled_from(("GET", "HEAD", "POST"))),
     path=maybe(st.sampled_from(PATTERNS)),
 )
 
@@ -113,6 +113,6 @@ api_facts = st.builds(
     ApiFacts,
     gateway=st.sampled_from(NAMES),
     route=st.sampled_from(NAMES),
-    method=st.sampled_from(("GET", "POST")),
+    method=st.sampled_from(("GET", "HEAD", "POST")),
     path=st.sampled_from(PATHS),
 )

@@ -99,6 +99,15 @@ def test_block_on_one_user_and_api_touches_nobody_and_nothing_else() -> None:
     assert table.check(Facts(), API, T0) is None
 
 
+def test_block_on_get_covers_head_too_and_a_block_on_head_only_head() -> None:
+    reading = table_of(block(api=Api(method="GET")))
+    assert reading.check(Facts(user="u"), API._replace(method="HEAD"), T0) is not None
+    assert reading.check(Facts(user="u"), API._replace(method="POST"), T0) is None
+    asking = table_of(block(api=Api(method="HEAD")))
+    assert asking.check(Facts(user="u"), API._replace(method="HEAD"), T0) is not None
+    assert asking.check(Facts(user="u"), API._replace(method="GET"), T0) is None
+
+
 def test_block_ends_exactly_at_its_expiry_without_a_sweep() -> None:
     table = table_of(block(exp_ms=T0 + 1000))
     assert table.check(Facts(user="u"), API, T0 + 999) is not None
