@@ -46,6 +46,11 @@ def free_port() -> int:
         return port
 
 
+def _inherited() -> dict[str, str]:
+    """Our environment, but with compiled modules kept: a gateway is not started from source every time."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Process:
     """A child process and its descendants; a context manager that ends all of them.
 
@@ -73,7 +78,7 @@ class Process:
                 stdout=errors if keep_output else subprocess.DEVNULL,
                 stderr=errors,
                 cwd=directory,
-                env={**os.environ, **(env or {})},
+                env={**_inherited(), **(env or {})},
                 start_new_session=True,
             )
 

@@ -134,7 +134,7 @@ class Blocks:
         away.
         """
         with _said():
-            await self._store.beat(now_ms=_now_ms(), epoch_randomness=os.urandom(EPOCH_BYTES))
+            await self._store.beat(now_ms=_now_ms())
             await self._store.purge()
 
 

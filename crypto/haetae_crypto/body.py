@@ -231,9 +231,7 @@ class BodyEncryptor:
         return self._records
 
 
-def seal_body(
-    input_key: bytes, plaintext: bytes, *, salt: bytes, record_size: int = DEFAULT_RECORD_SIZE
-) -> bytes:
+def seal_body(input_key: bytes, plaintext: bytes, *, salt: bytes, record_size: int = DEFAULT_RECORD_SIZE) -> bytes:
     """The encrypted form of a whole body; `salt` is 16 fresh random bytes.
 
     Raises ValueError for another salt length or a record size outside 18 to 65 536.

@@ -264,9 +264,7 @@ class AppClient:
         session = self._session
         if session is None or not 0 <= time - session.created < MAX_AGE_S - RENEW_BEFORE_S:
             secret, created = self._random(CONTENT_KEY_BYTES), int(time)
-            header = seal_content_key(
-                secret, gateway_key=self._gateway_key, keyid=self._keyid, created=created
-            )
+            header = seal_content_key(secret, gateway_key=self._gateway_key, keyid=self._keyid, created=created)
             session = self._session = _Session(secret, request_key(secret), header, created)
         return session
 

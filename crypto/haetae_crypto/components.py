@@ -171,9 +171,7 @@ def _query_parameter(message: Message, name: str) -> str:
     if message.query is None:
         raise SignatureInvalid("no query")
     try:
-        pairs = parse_qsl(
-            message.query, keep_blank_values=True, errors="replace", max_num_fields=MAX_QUERY_PARAMETERS
-        )
+        pairs = parse_qsl(message.query, keep_blank_values=True, errors="replace", max_num_fields=MAX_QUERY_PARAMETERS)
     except ValueError:
         raise SignatureInvalid("too many query parameters") from None
     values = [value for key, value in pairs if _form_encode(key) == name]

@@ -56,9 +56,7 @@ class HpkeSuite:
 
 
 SUITES: Final[Mapping[str, HpkeSuite]] = {
-    HYBRID: HpkeSuite(
-        HYBRID, 0x647A, 1120, 1216, Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
-    ),
+    HYBRID: HpkeSuite(HYBRID, 0x647A, 1120, 1216, Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)),
     CLASSIC: HpkeSuite(CLASSIC, 0x0020, 32, 32, Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)),
 }
 
@@ -151,14 +149,10 @@ class GatewayKeyPair:
 GatewayRing = KeyRing[GatewayKeyPair]
 
 
-def new_gateway_ring(
-    seed: bytes, *, kid: str, now: int, kem: str = HYBRID, life: int = 30 * DAY
-) -> GatewayRing:
+def new_gateway_ring(seed: bytes, *, kid: str, now: int, kem: str = HYBRID, life: int = 30 * DAY) -> GatewayRing:
     """A ring with one active key from 32 random bytes, good for `life` seconds from `now`."""
     key = GatewayKeyPair.from_seed(seed, kid=kid, kem=kem)
-    return KeyRing(
-        (RingEntry(kid=kid, key=key, state=KeyState.ACTIVE, not_before=now, not_after=now + life),)
-    )
+    return KeyRing((RingEntry(kid=kid, key=key, state=KeyState.ACTIVE, not_before=now, not_after=now + life),))
 
 
 def next_gateway_entry(

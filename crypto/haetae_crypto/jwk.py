@@ -203,9 +203,7 @@ def _parse_ec(jwk: Mapping[str, object]) -> tuple[dict[str, str], PublicKey]:
     if jwk.get("crv") != "P-256":
         raise KeyFormatInvalid("only the curve P-256 is used with EC")
     raw_x, raw_y = _octets(jwk, "x", 32), _octets(jwk, "y", 32)
-    numbers = EllipticCurvePublicNumbers(
-        int.from_bytes(raw_x, "big"), int.from_bytes(raw_y, "big"), SECP256R1()
-    )
+    numbers = EllipticCurvePublicNumbers(int.from_bytes(raw_x, "big"), int.from_bytes(raw_y, "big"), SECP256R1())
     members = {"crv": "P-256", "kty": "EC", "x": b64url_encode(raw_x), "y": b64url_encode(raw_y)}
     try:
         return members, numbers.public_key()

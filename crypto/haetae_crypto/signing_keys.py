@@ -37,9 +37,7 @@ class SigningKey:
         Raises KeyFormatInvalid when `seed` does not have 32 bytes.
         """
         name = kid or ed25519_private_from_seed(seed).public.thumbprint
-        return cls(
-            kid=name, jwk=ed25519_private_from_seed(seed, kid=name), _expanded=expand_ed25519_seed(seed)
-        )
+        return cls(kid=name, jwk=ed25519_private_from_seed(seed, kid=name), _expanded=expand_ed25519_seed(seed))
 
     @classmethod
     def from_secret_dict(cls, kid: str, members: Mapping[str, object]) -> "SigningKey":
@@ -70,14 +68,10 @@ SigningRing = KeyRing[SigningKey]
 def new_signing_ring(seed: bytes, *, now: int, life: int = 90 * DAY) -> SigningRing:
     """A ring with one active key from 32 random bytes, good for `life` seconds from `now`."""
     key = SigningKey.from_seed(seed)
-    return KeyRing(
-        (RingEntry(kid=key.kid, key=key, state=KeyState.ACTIVE, not_before=now, not_after=now + life),)
-    )
+    return KeyRing((RingEntry(kid=key.kid, key=key, state=KeyState.ACTIVE, not_before=now, not_after=now + life),))
 
 
-def next_signing_entry(
-    seed: bytes, *, now: int, lead: int = DAY, life: int = 90 * DAY
-) -> RingEntry[SigningKey]:
+def next_signing_entry(seed: bytes, *, now: int, lead: int = DAY, life: int = 90 * DAY) -> RingEntry[SigningKey]:
     """A fresh key for `KeyRing.rotate`: published at `now`, used `lead` seconds later for `life` seconds."""
     key = SigningKey.from_seed(seed)
     start = now + lead

@@ -47,7 +47,8 @@ class Event:
     | group | fields |
     |---|---|
     | id | `id` (ULID, the deduplication key), `ts` (ms, when answered), `gw`, `trace` |
-    | request | `route`, `api` (method and template), `obj` (keyed hash), `obj_n` (its integer), `status`, `lat` (ms), `bi`, `bo` (bytes), `n_items` |
+    | request | `route`, `api` (method and template), `obj` (keyed hash), `obj_n` (its integer), `status` |
+    | cost | `lat` (ms), `bi`, `bo` (bytes in, out), `n_items` |
     | network | `ip` (canonical), `net` (/24 or /48), `ip64`, `asn`, `cc`, `ipc` |
     | client | `ja4`, `ua` (hash), `hdr` (header-order hash), `ver` (app version), `attest` |
     | identity | `dev`, `dev_v`, `dev_age` (s), `user`, `user_v`, `sess`, `san` |

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.pins import installed
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "crypto": "haetae_crypto",
@@ -29,7 +31,9 @@ CLOCKS = {"time", "random", "secrets"}
 
 
 def sources() -> list[Path]:
-    return [path for directory, package in PACKAGES.items() for path in sorted((ROOT / directory / package).rglob("*.py"))]
+    return [
+        path for directory, package in PACKAGES.items() for path in sorted((ROOT / directory / package).rglob("*.py"))
+    ]
 
 
 def relative(path: Path) -> str:
@@ -73,7 +77,9 @@ def test_every_workspace_member_is_listed_once() -> None:
 
 
 def test_files_stay_small() -> None:
-    grown = {relative(path): lines for path in sources() if (lines := len(path.read_text().splitlines())) > MAX_FILE_LINES}
+    grown = {
+        relative(path): lines for path in sources() if (lines := len(path.read_text().splitlines())) > MAX_FILE_LINES
+    }
     assert grown == {}
 
 
@@ -110,15 +116,18 @@ def test_every_re_exported_name_is_in_all() -> None:
         if path.name != "__init__.py":
             continue
         tree = ast.parse(path.read_text())
-        names = {alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+        names = {
+            alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        }
         names.discard("annotations")
         listed = {
             element.value
             for node in tree.body
-            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+            if isinstance(node, ast.Assign)
+            and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
             and isinstance(node.value, ast.List | ast.Tuple)
             for element in node.value.elts
-            if isinstance(element, ast.Constant)
+            if isinstance(element, ast.Constant) and isinstance(element.value, str)
         }
         if names != listed:
             wrong[relative(path)] = names ^ listed
@@ -160,14 +169,13 @@ def test_nothing_secret_is_tracked() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    broken = []
-    for name in tracked():
-        if not name.endswith(".md"):
-            continue
-        page = ROOT / name
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
-            if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
-                broken.append(f"{name} → {target}")
+    broken = [
+        f"{name} → {target}"
+        for name in tracked()
+        if name.endswith(".md") and (ROOT / name).exists()
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", (ROOT / name).read_text())
+        if "://" not in target and not target.startswith("mailto:") and not ((ROOT / name).parent / target).exists()
+    ]
     assert broken == []
 
 
@@ -184,5 +192,16 @@ def test_every_dependency_has_its_reason_written_down() -> None:
 
 
 def test_import_arrows_point_downwards() -> None:
-    checked = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout
+
+
+def test_what_is_installed_is_what_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = set(project["tool"]["uv"]["constraint-dependencies"])
+    # Tools that somebody has put beside are not ours to judge; what we pin must be the version that is tested.
+    names = {pin.partition("==")[0] for pin in pinned}
+    differing = {pin for pin in installed() if pin.partition("==")[0] in names} - pinned
+    assert differing == set()
