@@ -124,6 +124,8 @@ class _Worker:
             Gauge("haetae_live_streams", "Open upgraded connections.", lambda: len(server.live)),
             Gauge("haetae_loop_lag_seconds", "How late the event loop last was.", lambda: self._lag),
         )
+        vanished = "Connections reset before they were accepted."
+        self._metrics.watch(Gauge("haetae_connections_vanished", vanished, lambda: server.vanished, counter=True))
         if access_log is not None:
             self._metrics.watch(
                 Gauge("haetae_log_lines_dropped", "Access-log lines lost.", lambda: access_log.dropped, counter=True)

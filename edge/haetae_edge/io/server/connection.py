@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
@@ -76,9 +76,17 @@ class ClientConnection(RequestHandler):
     # -- what the transport calls ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept, or answer 503 and close when the worker is full."""
+        """Accept, or answer 503 and close when the worker is full.
+
+        One that has no peer any more was reset while it waited to be accepted: nothing in it can be answered.
+        """
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        if not isinstance(peer, tuple):
+            self._server.vanished += 1
+            self._force_close = True
+            cast("asyncio.Transport", transport).abort()
+            return
+        self.peer = peer[0]
         super().connection_made(transport)
         if self._server.is_full():
             self._server.turn_away(self)

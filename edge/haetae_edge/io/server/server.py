@@ -36,6 +36,8 @@ _LINE_LIMIT: Final = 16 * 1024
 #: The shortest header line: a letter, a colon, CRLF.
 _MIN_LINE: Final = 4
 _SWEEP_SECONDS: Final = 1.0
+#: Never sent, only observed: the usual number for a client that did not wait.
+_CLIENT_GONE: Final = 499
 
 
 def assert_native_parser() -> None:
@@ -70,8 +72,11 @@ class GatewayServer(web.Server):
         self._faults = FaultLog()
         #: Connections that were refused and read on for a moment.
         self.leaving = 0
+        #: Connections that were reset before they could be accepted.
+        self.vanished = 0
         self._event_loop = loop
         self._scheme = scheme
+        self._stopped = False
         self.live = LiveStreams(loop)
         self._sweep_interval = min(_SWEEP_SECONDS, limits.header_timeout / 2, limits.body_timeout / 2)
         self._sweep_handle: asyncio.TimerHandle | None = loop.call_later(self._sweep_interval, self._sweep)
@@ -135,11 +140,20 @@ class GatewayServer(web.Server):
             self._faults.report(error, now=connection.now())
             connection.abort()
             return False
+        except asyncio.CancelledError:
+            if response is None and exchange is not None:
+                response = self._unanswered(exchange)
+            raise
         finally:
             if exchange is not None and exchange.still_allowed is not None:
                 self.live.discard(exchange)
             if response is not None:
                 self._observe(exchange, connection, response, time.perf_counter() - started, sent)
+
+    def _unanswered(self, exchange: Exchange) -> Response:
+        """What is observed of a request that ended before it had an answer; the upstream may have acted on it."""
+        exchange.facts.reason = "gateway-stopped" if self._stopped else "client-gone"
+        return Response(status=_CLIENT_GONE, fields=[], body=b"")
 
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage, payload: StreamReader) -> Exchange:
         request = self._read(connection, message)
@@ -240,6 +254,7 @@ class GatewayServer(web.Server):
 
     async def stop(self) -> None:
         """Close every connection now, cancelling what runs for it, and stop the watchdog."""
+        self._stopped = True
         if self._sweep_handle is not None:
             self._sweep_handle.cancel()
             self._sweep_handle = None
