@@ -1,8 +1,9 @@
 """Writes access-log lines without ever holding up a request.
 
-Lines are made in batches on the loop (they are small) and written by one thread, because a full pipe blocks. Between
-the two stands a queue, bounded in lines and bytes. When it is full, ordinary lines are dropped and counted; lines of
-refusals are kept as long as the reserve lasts. What was lost is written as a line of its own as soon as there is room.
+A line is made when its request ends, so that nothing of the request (its opened body least of all) waits with it.
+Lines are joined to batches on the loop and written by one thread, because a full pipe blocks. What waits is bounded in
+lines and bytes. When it is full, ordinary lines are dropped and counted; lines of refusals are kept as long as the
+reserve lasts. What was lost is written as a line of its own as soon as there is room.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _FLUSH_SECONDS: Final = 0.05
 _MAX_BATCHES: Final = 64
 _MAX_LINES: Final = 20_000
 _RESERVE: Final = 10_000
+#: Bytes that wait to become a batch: ordinary lines, and what refusals may add.
+_MAX_PENDING: Final = 16 * 1024 * 1024
+_RESERVE_BYTES: Final = 8 * 1024 * 1024
 _MAX_QUEUED: Final = 32 * 1024 * 1024
 
 
@@ -31,7 +35,8 @@ class AccessLog:
     def __init__(self, descriptor: int, *, loop: asyncio.AbstractEventLoop) -> None:
         self._descriptor = descriptor
         self._loop = loop
-        self._lines: list[Callable[[], bytes]] = []
+        self._lines: list[bytes] = []
+        self._pending_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._batches: queue.Queue[bytes | None] = queue.Queue(_MAX_BATCHES)
         # Each number has one writer, the loop or the thread, so that none needs a lock.
@@ -49,13 +54,26 @@ class AccessLog:
         return self._refused + self._unwritten
 
     def append(self, line: Callable[[], bytes], *, important: bool) -> None:
-        """Queue a line; it is made when the batch is. `important` lines (refusals) may use the reserve."""
-        if len(self._lines) >= _MAX_LINES and not (important and len(self._lines) < _MAX_LINES + _RESERVE):
+        """Make and queue a line, if there is room for it. `important` lines (refusals) may use the reserve."""
+        if self._is_full(important=important):
             self._refused += 1
             return
-        self._lines.append(line)
+        try:
+            made = line()
+        except (TypeError, ValueError):
+            # A value that JSON cannot hold, such as half of a surrogate pair.
+            self._refused += 1
+        else:
+            self._lines.append(made)
+            self._pending_bytes += len(made)
         if self._timer is None:
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self._flush)
+
+    def _is_full(self, *, important: bool) -> bool:
+        lines, size = len(self._lines), self._pending_bytes
+        if lines < _MAX_LINES and size < _MAX_PENDING:
+            return False
+        return not important or lines >= _MAX_LINES + _RESERVE or size >= _MAX_PENDING + _RESERVE_BYTES
 
     def _flush(self) -> None:
         self._timer = None
@@ -64,19 +82,10 @@ class AccessLog:
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self._flush)
             return
         lines, self._lines = self._lines, []
-        batch = self._make(lines) + self._losses()
+        self._pending_bytes = 0
+        batch = b"".join(lines) + self._losses()
         self._queued_bytes += len(batch)
         self._batches.put_nowait(batch)
-
-    def _make(self, lines: list[Callable[[], bytes]]) -> bytes:
-        try:
-            return b"".join([line() for line in lines])
-        except (TypeError, ValueError):
-            if len(lines) == 1:
-                # A value that JSON cannot hold, such as half of a surrogate pair; it must not cost the other lines.
-                self._refused += 1
-                return b""
-        return b"".join([self._make([line]) for line in lines])
 
     def _losses(self) -> bytes:
         dropped = self.dropped

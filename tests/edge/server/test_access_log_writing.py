@@ -3,8 +3,10 @@
 import asyncio
 import fcntl
 import os
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import orjson
 from haetae_edge.io.access_log import AccessLog
@@ -73,8 +75,25 @@ async def test_memory_is_bounded_when_the_reader_never_comes_back() -> None:
             for _ in range(5000):
                 log.append(lambda: wide, important=False)
             await asyncio.sleep(0.06)
-        assert log._queued_bytes - log._taken_bytes <= 32 * 1024 * 1024 + 20_000 * 4096
         assert log.dropped > 0
+        assert log._pending_bytes == sum(map(len, log._lines)) <= 16 * 1024 * 1024 + len(wide)
+        assert log._queued_bytes - log._taken_bytes <= (32 + 16) * 1024 * 1024 + len(wide)
+        for _ in range(5000):
+            log.append(lambda: wide, important=True)
+        assert log._pending_bytes <= (16 + 8) * 1024 * 1024 + len(wide)
+
+
+async def test_waiting_line_keeps_nothing_of_its_request_alive() -> None:
+    class Secret(bytearray):
+        """A body that can be watched."""
+
+    async with piped() as (log, read):
+        body = Secret(b"opened body")
+        alive = weakref.ref(body)
+        log.append(partial(lambda of: b"%d\n" % len(of), body), important=False)
+        del body
+        assert alive() is None
+        assert await _lines(read, 1) == [b"11"]
 
 
 async def test_one_line_that_cannot_be_made_does_not_cost_the_others() -> None:
