@@ -9,8 +9,11 @@ Does not decide who is throttled (`table` does) and reads no clock.
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Final
 
 from haetae_policy.model import Rate
+
+_NEARLY_ONE: Final = 1.0 - 1e-9  # sums of fractions; what is lent here is owed in the next sum
 
 
 class TokenBuckets:
@@ -40,7 +43,7 @@ class TokenBuckets:
         elif held is None and len(self._buckets) >= self._capacity:
             self._buckets.popitem(last=False)
         wait_ms = 0
-        if tokens >= 1.0:
+        if tokens > _NEARLY_ONE:
             tokens -= 1.0
         else:
             wait_ms = max(1, -int(-(1.0 - tokens) * rate.per_seconds * 1000 // rate.limit))
