@@ -129,6 +129,11 @@ class Blocks:
                 return found.policy_id
         return None
 
+    async def establish(self) -> None:
+        """Begin the policy log of a new store; one that exists is left as it is."""
+        with _said():
+            await self._store.establish(now_ms=_now_ms(), epoch_randomness=os.urandom(EPOCH_BYTES))
+
     async def keep(self) -> None:
         """One turn of what the writer of policies owes its followers: a heartbeat, and putting ended ones
         away.

@@ -191,6 +191,7 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
         await _all_ready(children, session, waiting)
         # Gateways are ready once they have loaded the policies; a new store has no log of them yet.
         async with open_blocks(store.url) as blocks:
+            await blocks.establish()
             await blocks.keep()
         environment = {
             "HAETAE_REDIS_URL": store.url,

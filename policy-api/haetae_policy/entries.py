@@ -22,7 +22,10 @@ EntryId = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The state of the log at one moment: everything up to `seq`, whose entry is `entry_id`, is in."""
+    """The state of the log at one moment: everything up to `seq`, whose entry is `entry_id`, is in.
+
+    `reset_id` is the heartbeat with which an operator declared this log the whole truth, (0, 0) if nobody did.
+    """
 
     epoch: str
     seq: int
@@ -30,6 +33,7 @@ class Head:
     floor_ms: int
     count: int
     digest: int
+    reset_id: EntryId = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ def decode_head(fields: Mapping[bytes, bytes]) -> Head:
         floor_ms=_number(fields, b"floor"),
         count=_number(fields, b"count"),
         digest=_number(fields, b"digest"),
+        reset_id=decode_entry_id(fields.get(b"reset", b"0-0")),
     )
 
 

@@ -1,6 +1,6 @@
 """Following the policy log: snapshot, then entries in order, checked by heartbeats.
 
-    EMPTY --begin--> LOADING --settle--> CATCHING_UP --(digest agrees)--> FOLLOWING
+    EMPTY --begin--> LOADING --settle--> CATCHING_UP --(digest agrees)--> FOLLOWING --finish
       ^                 |                     |                               |
       +-----------------+------ BROKEN <------+--- gap, epoch, digest --------+      BROKEN --begin--> LOADING
 
@@ -9,7 +9,11 @@ changes nothing. A missing, repeated or foreign number means BROKEN, and so does
 owner then loads a new snapshot; until then puts and deletes still take effect, ordered by version. A snapshot is a
 scan that runs while the log goes on: it starts from a head, and everything after that head is applied again from the
 log, which is harmless because versions only grow. Heartbeats count again once the log has passed the head read after
-the scan. A record of an unknown kind is counted (`unreadable`) and left out, not a reason to stop.
+the scan. Only when the digest agrees is dropped what the snapshot lacked.
+
+A store that lost its data must not lift blocks. When the log is another one (epoch) or went back (a restored backup),
+what it lacks is `kept` until it expires, the log mentions it, or an operator resets the log. A record of an unknown
+kind is counted (`unreadable`) and left out; the version it replaces stays in force until either expires.
 
 Does not read the store (see `io.follower`) nor clocks.
 """
@@ -42,6 +46,9 @@ class FeedFollower:
         self._table = table
         self._digest = ExpiryDigest(floor_ms=0)
         self._unreadable: dict[int, tuple[int, int, int]] = {}
+        self._kept: dict[int, int] = {}
+        self._replaced = False
+        self._unfinished = False
         self._settled: Head | None = None
         self.state = FeedState.EMPTY
         self.reason = ""
@@ -60,18 +67,33 @@ class FeedFollower:
         return len(self._unreadable)
 
     @property
+    def kept(self) -> int:
+        """Policies still in force that the present log does not have: an earlier log had them."""
+        return len(self._kept)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the owner must exhaust `finish` before the next entry."""
+        return self._unfinished and self.state is FeedState.FOLLOWING
+
+    @property
     def floor_ms(self) -> int:
         """Policies that expired before this moment may be swept from the table."""
         return self._digest.floor_ms
 
     def begin(self, head: Head) -> None:
         """Start a snapshot at `head`. Allowed in any state; a snapshot under way is abandoned."""
+        if head.reset_id > self.entry_id:
+            self._kept, self._replaced = {}, False
+        elif self.epoch and (head.epoch != self.epoch or head.seq < self.seq):
+            self._replaced = True
         self.state = FeedState.LOADING
         self.reason = ""
         self.epoch, self.seq, self.entry_id = head.epoch, head.seq, head.entry_id
         self._digest = ExpiryDigest(floor_ms=head.floor_ms)
         self._unreadable = {}
         self._settled = None
+        self._unfinished = True
         self._table.start_marking()
 
     def load(self, encoded: bytes) -> Change | None:
@@ -80,12 +102,19 @@ class FeedFollower:
             raise FeedCorrupt("a record came outside a snapshot")
         return self._put(encoded, self.seq)
 
+    def lose(self, reason: str) -> None:
+        """The store has no log any more. What the table has stays; whatever log comes next is another one."""
+        if self.state is not FeedState.EMPTY:
+            self._replaced = True
+            self._break(reason)
+
     def finish(self, *, step: int = 500) -> Iterator[list[int]]:
-        """End the scan: drop, `step` at a time, what the snapshot did not have. Exhaust it before `settle`."""
-        return self._table.drop_unmarked(step=step)
+        """Drop or keep, `step` slots at a time, what the snapshot lacked. Exhaust it once `unfinished` says so."""
+        yield from self._table.drop_unmarked(step=step, spare=self._spare)
+        self._unfinished = self._replaced = False
 
     def settle(self, head: Head) -> None:
-        """Name the head read after the scan; reaching it with the same digest makes the state FOLLOWING."""
+        """End the scan with the head read after it; reaching that with the same digest makes the state FOLLOWING."""
         if head.epoch != self.epoch or head.seq < self.seq:
             self._break("the log was replaced during the snapshot")
             return
@@ -100,10 +129,10 @@ class FeedFollower:
         """
         if self.state in (FeedState.EMPTY, FeedState.LOADING) or entry.entry_id <= self.entry_id:
             return None
-        self.entry_id = entry.entry_id
         if entry.epoch != self.epoch:
-            self._break("another epoch")
+            self._break("another epoch")  # not a place in our log: `begin` must still see a reset as news
             return None
+        self.entry_id = entry.entry_id
         if isinstance(entry, BeatEntry):
             self._beat(entry)
             return None
@@ -120,17 +149,18 @@ class FeedFollower:
         try:
             record = decode_record(encoded)
         except RecordUnreadable as error:
-            return self._put_unreadable(error, digest, seq)
+            self._put_unreadable(error, digest)
+            return None
         except FeedCorrupt:
             self._break("a record without an envelope")
             raise
-        held = self._table.held(record.pid)
-        counted = held is not None and held.marked
-        shelved = self._unreadable.get(record.pid)
+        held, shelved = self._table.held(record.pid), self._unreadable.get(record.pid)
+        counted = held is not None and held.marked and shelved is None
         if shelved is not None and shelved[0] >= record.ver:
             return None
         change = Put(record, seq=seq, digest=digest)
         changed = self._table.apply(change)
+        self._kept.pop(record.pid, None)
         if counted and not changed:
             return None
         if counted and held is not None:
@@ -141,35 +171,41 @@ class FeedFollower:
         self._digest.add(record.exp_ms, digest)
         return change if changed else None
 
-    def _put_unreadable(self, error: RecordUnreadable, digest: int, seq: int) -> Change | None:
-        """Keep the books for a record that cannot be enforced, and withdraw the version it replaces."""
+    def _put_unreadable(self, error: RecordUnreadable, digest: int) -> None:
+        """Keep the books for a record that cannot be enforced. The version it replaces stays, no longer counted."""
         held, shelved = self._table.held(error.pid), self._unreadable.get(error.pid)
         known = max(held.ver if held is not None and held.marked else 0, shelved[0] if shelved else 0)
         if known >= error.ver:
-            return None
+            return
         if shelved is not None:
             self._digest.remove(shelved[1], shelved[2])
+        elif held is not None and held.marked:
+            self._digest.remove(held.exp_ms, held.digest)
+        self._kept.pop(error.pid, None)
         self._unreadable[error.pid] = (error.ver, error.exp_ms, digest)
         self._digest.add(error.exp_ms, digest)
-        if held is None:
-            return None
-        if held.marked:
-            self._digest.remove(held.exp_ms, held.digest)
-        change = Delete(error.pid, ver=max(error.ver, held.ver), seq=seq)
-        self._table.apply(change)
-        return change
 
     def _delete(self, entry: DeleteEntry) -> Change | None:
         shelved = self._unreadable.get(entry.pid)
-        if shelved is not None and shelved[0] <= entry.ver:
+        if shelved is not None and shelved[0] > entry.ver:
+            return None
+        if shelved is not None:
             del self._unreadable[entry.pid]
             self._digest.remove(shelved[1], shelved[2])
         held = self._table.held(entry.pid)
         change = Delete(entry.pid, ver=entry.ver, seq=entry.seq)
         if held is None or not self._table.apply(change):
             return None
-        self._digest.remove(held.exp_ms, held.digest)
+        self._kept.pop(entry.pid, None)
+        if held.marked and shelved is None:
+            self._digest.remove(held.exp_ms, held.digest)
         return change
+
+    def _spare(self, pid: int, exp_ms: int) -> bool:
+        """Tell whether what the snapshot lacked stays."""
+        if self._replaced and exp_ms >= self._digest.floor_ms and pid not in self._unreadable:
+            self._kept[pid] = exp_ms
+        return pid in self._kept or pid in self._unreadable
 
     def _beat(self, beat: BeatEntry) -> None:
         if beat.seq != self.seq:
@@ -186,11 +222,19 @@ class FeedFollower:
             self._compare(head.floor_ms, head.count, head.digest)
 
     def _compare(self, floor_ms: int, count: int, digest: int) -> None:
-        self._digest.advance(floor_ms)
-        for pid in [pid for pid, shelved in self._unreadable.items() if shelved[1] < self._digest.floor_ms]:
-            del self._unreadable[pid]
+        if floor_ms > self._digest.floor_ms:
+            self._digest.advance(floor_ms)
+            self._expire(floor_ms)
         if (self._digest.floor_ms, self._digest.count, self._digest.total) != (floor_ms, count, digest):
             self._break("the digest disagrees")
+
+    def _expire(self, floor_ms: int) -> None:
+        """Forget what ended before the floor; the old version of an unreadable policy ends with it."""
+        for pid in [pid for pid, exp_ms in self._kept.items() if exp_ms < floor_ms]:
+            del self._kept[pid]
+        for pid, shelved in [item for item in self._unreadable.items() if item[1][1] < floor_ms]:
+            del self._unreadable[pid]
+            self._table.apply(Delete(pid, ver=shelved[0], seq=self.seq))
 
     def _break(self, reason: str) -> None:
         self.state = FeedState.BROKEN

@@ -10,7 +10,7 @@ Does not: read clocks, follow feeds (see `feed`), count requests of a throttle (
 for threads; one table belongs to one worker's event loop.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -86,7 +86,10 @@ class PolicyTable:
         rows = self._rows
         if isinstance(change, Delete):
             slot = rows.slot(change.pid)
-            if slot is None or rows.slots.read(slot).ver > change.ver:
+            if slot is None:
+                return False
+            row = rows.slots.read(slot)
+            if row.mark == self._mark and row.ver > change.ver:
                 return False
             self._remove(slot)
             return True
@@ -172,16 +175,18 @@ class PolicyTable:
         """Begin a pass in which every `apply` marks its policy; `drop_unmarked` then removes the others."""
         self._mark += 1
 
-    def drop_unmarked(self, *, step: int = 1000) -> Iterator[list[int]]:
+    def drop_unmarked(
+        self, *, step: int = 1000, spare: Callable[[int, int], bool] | None = None
+    ) -> Iterator[list[int]]:
         """Remove what was not applied since `start_marking`, `step` slots at a time; yields the removed
-        policies.
+        policies. `spare` is asked with identifier and expiry (Unix ms) of each, and stays it by saying True.
         """
         slots = self._rows.slots
         for start in range(0, len(slots), step):
             gone = []
             for slot in range(start, min(start + step, len(slots))):
                 row = slots.read(slot)
-                if row.exp and row.mark != self._mark:
+                if row.exp and row.mark != self._mark and not (spare is not None and spare(row.pid, row.exp)):
                     gone.append(row.pid)
                     self._remove(slot)
             yield gone

@@ -75,9 +75,15 @@ def snapshot(follower: FeedFollower, writer: Writer) -> None:
     follower.begin(writer.head())
     for _, encoded in writer.live.values():
         follower.load(encoded)
-    for _ in follower.finish(step=3):
-        pass
     follower.settle(writer.head())
+    finish(follower)
+
+
+def finish(follower: FeedFollower) -> None:
+    """What the owner does once the snapshot agrees."""
+    if follower.unfinished:
+        for _ in follower.finish(step=3):
+            pass
 
 
 def follow(*feeds: Sequence[Entry]) -> tuple[PolicyTable, FeedFollower]:
@@ -171,13 +177,13 @@ def test_snapshot_scanned_while_the_log_goes_on_ends_in_agreement(
         throughout = len(seen) == len(versions)
         for _ in range(data.draw(st.integers(1 if throughout else 0, 2))):
             follower.load(data.draw(st.sampled_from(seen)))
-    for _ in follower.finish(step=2):
-        pass
     follower.settle(writer.head())
     for entry in writer.log[mark:]:
         follower.feed(entry)
+        finish(follower)
     writer.beat()
     follower.feed(writer.log[-1])
+    finish(follower)
     assert follower.state is FeedState.FOLLOWING, follower.reason
     assert agrees(table, writer)
 
@@ -209,7 +215,8 @@ def test_numbers_that_go_back_mean_a_restored_store_and_a_snapshot() -> None:
     assert follower.wants_snapshot
     snapshot(follower, restored)
     assert follower.state is FeedState.FOLLOWING
-    assert agrees(table, restored)
+    assert follower.kept == 2
+    assert all(table.check(Facts(user=user), API, T0) is not None for user in ("u1", "u2", "u3", "u9"))
 
 
 def test_another_epoch_and_a_wrong_digest_each_want_a_snapshot() -> None:
@@ -232,13 +239,121 @@ def test_another_epoch_and_a_wrong_digest_each_want_a_snapshot() -> None:
 def test_snapshot_in_an_older_version_replaces_what_another_log_left_behind() -> None:
     table, follower = follow()
     table.apply(Put(block(1, ver=9, subject=Subject(user="old")), seq=1))
-    table.apply(Put(block(2, ver=9, subject=Subject(user="old")), seq=1))
     writer = Writer("22" * 8)
     writer.put(block(1, subject=Subject(user="new")))
     snapshot(follower, writer)
     assert follower.state is FeedState.FOLLOWING
     assert table.check(Facts(user="old"), API, T0) is None
     assert table.check(Facts(user="new"), API, T0) is not None
+
+
+def test_log_that_lost_policies_keeps_them_until_they_expire_or_it_deletes_or_makes_them_itself() -> None:
+    writer, other = Writer(), Writer("22" * 8)
+    for number in (1, 2, 3):
+        writer.put(block(number, subject=Subject(user=f"u{number}"), exp_ms=T0 + 90_000 + number * BUCKET_MS))
+    table, follower = follow(writer.log)
+    other.tick = writer.tick
+    other.beat()
+    follower.feed(other.log[-1])
+    assert follower.wants_snapshot
+    snapshot(follower, other)
+    assert (follower.state, follower.kept, len(table)) == (FeedState.FOLLOWING, 3, 3)
+    other.put(block(3, subject=Subject(user="u3"), exp_ms=T0 + 20 * BUCKET_MS))
+    other.put(block(2, subject=Subject(user="u2")))
+    other.delete(pid(2))
+    other.beat()
+    for entry in other.log[-4:]:
+        follower.feed(entry)
+    assert (follower.state, follower.kept, len(table)) == (FeedState.FOLLOWING, 1, 2)
+    other.beat(T0 + 10 * BUCKET_MS)
+    follower.feed(other.log[-1])
+    assert (follower.state, follower.kept) == (FeedState.FOLLOWING, 0)
+    table.sweep(before_ms=follower.floor_ms)
+    assert agrees(table, other)
+
+
+def test_policies_lost_half_way_through_a_snapshot_stay() -> None:
+    writer = Writer()
+    writer.put(block())
+    table, follower = follow(writer.log)
+    follower.begin(writer.head())  # the scan finds nothing: the store was emptied in the middle
+    follower.lose("gone")
+    assert follower.wants_snapshot
+    for attempt in range(2):
+        other = Writer(f"{attempt + 2:02}" * 8)
+        follower.begin(other.head())
+    other = Writer("33" * 8)
+    snapshot(follower, other)
+    assert (follower.state, follower.kept) == (FeedState.FOLLOWING, 1)
+    assert table.check(Facts(user="u"), API, T0) is not None
+    snapshot(follower, other)
+    assert table.check(Facts(user="u"), API, T0) is not None, "a repair within the new log changes nothing"
+
+
+def test_snapshot_that_disagrees_with_its_head_drops_nothing() -> None:
+    writer = Writer()
+    writer.put(block())
+    table, follower = follow(writer.log)
+    follower.begin(writer.head())
+    follower.settle(writer.head())
+    assert follower.wants_snapshot
+    assert not follower.unfinished
+    assert table.check(Facts(user="u"), API, T0) is not None
+
+
+def test_reset_drops_what_was_kept_but_one_from_before_a_restored_backup_does_not() -> None:
+    writer = Writer()
+    writer.put(block())
+    for reset_id, kept in (((T0, 1), 1), ((T0 + 9, 0), 0)):
+        table, follower = follow(writer.log)
+        other = Writer("22" * 8)
+        head = dataclasses.replace(other.head((T0 + 9, 0)), reset_id=reset_id)
+        follower.begin(head)
+        follower.settle(head)
+        finish(follower)
+        assert (follower.state, follower.kept, len(table)) == (FeedState.FOLLOWING, kept, kept)
+
+
+@settings(max_examples=300)
+@given(history=st.lists(st.one_of(steps, st.just("lost"), st.just("rolled back")), max_size=40), data=st.data())
+def test_no_policy_leaves_the_table_by_any_loss_of_the_store_only_by_deletion(
+    history: list[Record | int | str], data: st.DataObject
+) -> None:
+    writer, table = Writer(), PolicyTable()
+    follower = FeedFollower(table)
+    snapshot(follower, writer)
+    backup, logs, expected = dict(writer.live), 0, dict[int, int]()
+    for step in history:
+        sent = len(writer.log)
+        if step == "lost":
+            logs += 1
+            tick, floor, writer = writer.tick, writer.floor, Writer(f"{logs:016x}")
+            writer.tick, writer.floor, backup = tick, floor, {}
+            if data.draw(st.booleans()):
+                follower.lose("gone")
+        elif step == "rolled back":
+            # Numbers that do not grow: without a change in between, nothing tells a backup from the log itself.
+            writer.live = {number: held for number, held in backup.items() if number not in writer.ended}
+            logs += 1
+            writer.epoch, writer.seq = f"{logs:016x}", max(0, writer.seq - 1)
+        else:
+            perform(writer, step)
+            if isinstance(step, int) and len(writer.log) > sent:
+                expected.pop(step, None)
+            backup = dict(writer.live) if data.draw(st.booleans()) else backup
+        for entry in writer.log[sent:]:
+            follower.feed(entry)
+            finish(follower)
+        if isinstance(step, str) and step != "beat":
+            writer.beat()
+            follower.feed(writer.log[-1])
+        if follower.wants_snapshot:
+            snapshot(follower, writer)
+        assert follower.state is FeedState.FOLLOWING, follower.reason
+        expected |= {number: record.exp_ms for number, (record, _) in writer.live.items()}
+        in_force = {number for number, exp_ms in expected.items() if exp_ms >= writer.floor}
+        assert all(table.held(number) is not None for number in in_force)
+        assert follower.kept == len(in_force - writer.live.keys())
 
 
 def test_policies_stay_in_force_while_a_snapshot_replaces_them() -> None:
@@ -264,14 +379,34 @@ def test_record_of_a_newer_kind_is_counted_and_does_not_stop_the_feed() -> None:
     assert follower.state is FeedState.FOLLOWING
     assert follower.unreadable == 1
     assert table.check(Facts(user="v"), API, T0) is not None
+    assert table.check(Facts(user="u"), API, T0) is not None, "the version it replaces stays in force"
     snapshot(follower, writer)
     assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 1)
+    assert table.check(Facts(user="u"), API, T0) is not None
     writer.put(block(1))
     writer.beat()
     for entry in writer.log[-2:]:
         follower.feed(entry)
     assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 0)
     assert table.check(Facts(user="u"), API, T0) is not None
+
+
+def test_old_version_of_an_unreadable_policy_ends_with_the_policy() -> None:
+    for how in ("delete", "expire"):
+        writer = Writer()
+        writer.put(block(1, exp_ms=T0 + 90 * BUCKET_MS))
+        raw = orjson.dumps({**orjson.loads(encode_record(block(1, ver=2))), "act": "tarpit"})
+        writer.live[pid(1)] = (block(1, ver=2), raw)
+        writer.seq += 1
+        writer.log.append(PutEntry(writer._next_id(), EPOCH, writer.seq, T0, raw))
+        table, follower = follow(writer.log)
+        assert len(table) == 1
+        if how == "delete":
+            writer.delete(pid(1))
+        writer.beat(T0 + 5 * BUCKET_MS if how == "expire" else None)
+        for entry in writer.log[2:]:
+            follower.feed(entry)
+        assert (follower.state, follower.unreadable, len(table)) == (FeedState.FOLLOWING, 0, 0)
 
 
 def test_unreadable_policy_leaves_with_its_deletion_or_its_expiry() -> None:

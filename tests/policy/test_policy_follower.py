@@ -29,7 +29,9 @@ EPOCH = b"12345678"
 API = ApiFacts("app", "r", "GET", "/")
 STORE = StoreSettings(prefix="f:", beat_s=0.0)
 KEYS = Keys("f:")
-QUICK = FeedSettings(block_s=0.1, answer_s=2.0, herd_s=0.01, pause_s=0.01, longest_pause_s=0.05, report_gap_s=0.01)
+QUICK = FeedSettings(
+    block_s=0.1, answer_s=2.0, herd_s=0.01, pause_s=0.01, longest_pause_s=0.05, report_gap_s=0.01, quiet_s=0.2
+)
 
 
 def now() -> int:
@@ -58,7 +60,8 @@ async def block(store: PolicyStore, user: str) -> Policy:
 
 
 async def beat(store: PolicyStore) -> None:
-    await store.beat(now_ms=now(), epoch_randomness=EPOCH)
+    await store.establish(now_ms=now(), epoch_randomness=EPOCH)
+    await store.beat(now_ms=now())
 
 
 async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
@@ -182,19 +185,35 @@ async def test_lost_entries_are_noticed_at_the_next_heartbeat_and_repaired(
         assert worker.blocks("hidden")
 
 
-async def test_store_emptied_and_begun_anew_is_followed_from_its_snapshot(
-    place: tuple[RedisSettings, Redis, PolicyStore],
+async def test_emptied_store_lifts_no_block_until_an_operator_resets_the_log(
+    place: tuple[RedisSettings, Redis, PolicyStore], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings, client, store = place
     await block(store, "old")
     async with running(Worker(settings)) as worker:
         await worker.feed.wait_following()
         await client.flushall()
+        assert not await store.beat(now_ms=now()), "a heartbeat must not make an empty log look right"
+        await until(lambda: worker.state is FeedState.BROKEN)
+        assert worker.feed.status().reason == "the log is gone from the store"
         assert worker.blocks("old")
+        assert "gone from the store" in caplog.text
         await store.add(policy("new"), now_ms=now(), epoch_randomness=b"another!")
         await until(lambda: worker.blocks("new") and worker.state is FeedState.FOLLOWING)
-        assert not worker.blocks("old")
-        assert worker.feed.status().epoch == b"another!".hex()
+        assert worker.blocks("old")
+        status = worker.feed.status()
+        assert (status.epoch, status.policies, status.kept) == (b"another!".hex(), 2, 1)
+        assert "lost 1 policies" in caplog.text
+        for _ in range(3):
+            await beat(store)
+        await block(store, "newer")
+        await until(lambda: worker.blocks("newer"))
+        assert worker.blocks("old")
+        assert worker.state is FeedState.FOLLOWING
+        await store.reset(now_ms=now(), epoch_randomness=b"as it is")
+        await until(lambda: not worker.blocks("old") and worker.state is FeedState.FOLLOWING)
+        assert worker.blocks("new")
+        assert worker.feed.status().kept == 0
 
 
 async def test_log_not_yet_established_is_waited_for(place: tuple[RedisSettings, Redis, PolicyStore]) -> None:
@@ -229,7 +248,9 @@ async def test_blocks_stay_in_force_through_a_kill_and_new_ones_arrive_after_the
     await client.aclose()
 
 
-async def test_redis_restored_from_an_older_state_is_noticed_on_reconnecting(own_server: Server) -> None:
+async def test_redis_restored_from_an_older_state_is_noticed_and_what_it_lost_stays_in_force(
+    own_server: Server,
+) -> None:
     client = connect(own_server.settings)
     store = PolicyStore(client, STORE)
     await block(store, "kept")
@@ -242,9 +263,10 @@ async def test_redis_restored_from_an_older_state_is_noticed_on_reconnecting(own
         for path, content in files.items():
             path.write_bytes(content)
         own_server.start()
-        await until(lambda: not worker.blocks("rolled-back"))
+        await until(lambda: worker.feed.status().snapshots == 2 and worker.state is FeedState.FOLLOWING)
+        assert worker.blocks("rolled-back")
         assert worker.blocks("kept")
-        await until(lambda: worker.state is FeedState.FOLLOWING)
+        assert (worker.feed.status().seq, worker.feed.status().kept) == (1, 1)
     await client.aclose()
 
 

@@ -215,11 +215,36 @@ async def test_why_subject_finds_every_condition_and_every_network_around_an_add
         await store.why_subject(kind="shoe", value="d")
 
 
+async def test_heartbeat_makes_no_log_where_there_is_none_and_establishing_makes_one_once(
+    client: Redis, store: PolicyStore
+) -> None:
+    assert not await store.beat(now_ms=NOW)
+    assert await store.head() is None
+    assert await store.establish(now_ms=NOW, epoch_randomness=EPOCH)
+    assert not await store.establish(now_ms=NOW, epoch_randomness=b"another!")
+    assert await store.beat(now_ms=NOW)
+    head = await store.head()
+    assert head is not None
+    assert (head.epoch, head.seq, head.count, head.reset_id) == (EPOCH.hex(), 0, 0, (0, 0))
+
+
+async def test_reset_begins_another_epoch_with_the_same_contents(client: Redis, store: PolicyStore) -> None:
+    await add(store, policy(1))
+    await store.reset(now_ms=NOW, epoch_randomness=b"another!")
+    head = await store.head()
+    assert head is not None
+    assert (head.epoch, head.seq, head.count) == (b"another!".hex(), 1, 1)
+    assert head.reset_id == head.entry_id
+    entry = (await entries_of(client))[-1]
+    assert isinstance(entry, BeatEntry)
+    assert (entry.epoch, entry.seq, entry.count, entry.digest) == (head.epoch, 1, 1, head.digest)
+
+
 async def test_heartbeat_tells_count_and_digest_once_an_interval(client: Redis, store: PolicyStore) -> None:
     await add(store, policy(1))
-    assert await store.beat(now_ms=NOW + 1000, epoch_randomness=EPOCH)
-    assert not await store.beat(now_ms=NOW + 2000, epoch_randomness=EPOCH)
-    assert await store.beat(now_ms=NOW + 6000, epoch_randomness=EPOCH)
+    assert await store.beat(now_ms=NOW + 1000)
+    assert not await store.beat(now_ms=NOW + 2000)
+    assert await store.beat(now_ms=NOW + 6000)
     entries = await entries_of(client)
     beat = entries[-1]
     assert isinstance(beat, BeatEntry)
@@ -233,7 +258,7 @@ async def test_expiry_leaves_the_digest_with_the_heartbeat_and_the_store_with_th
 ) -> None:
     await add(store, policy(1))
     await add(store, policy(2, subject={"user": "v"}, expires="2026-05-31T10:00:00Z"))
-    assert await store.beat(now_ms=NOW + later, epoch_randomness=EPOCH)
+    assert await store.beat(now_ms=NOW + later)
     head = await store.head()
     assert head is not None
     remaining = policy(2, subject={"user": "v"}, expires="2026-05-31T10:00:00Z")
@@ -253,9 +278,9 @@ async def test_log_is_trimmed_by_age_but_not_past_a_live_worker(client: Redis) -
         await add(store, policy(number, subject={"user": f"u{number}"}))
     slow = WorkerReport("w1", "following", EPOCH.hex(), 1, (1, 0), 1, 0, NOW, ((1, NOW),))
     await reports.write(slow)
-    await store.beat(now_ms=NOW, epoch_randomness=EPOCH)
+    await store.beat(now_ms=NOW)
     assert await client.xlen(KEYS.log) == 251
-    await store.beat(now_ms=NOW + 61_000, epoch_randomness=EPOCH)
+    await store.beat(now_ms=NOW + 61_000)
     assert await client.xlen(KEYS.log) < 200
 
 

@@ -140,6 +140,7 @@ class EdgePolicies:
             Gauge(
                 "haetae_policy_age_seconds", "Since the store last agreed; -1 before.", lambda: self._status("age_s")
             ),
+            Gauge("haetae_policies_kept", "Policies in force that the store has lost.", lambda: self._status("kept")),
             Gauge("haetae_policy_following", "1 while the feed is in step.", self._following),
             Gauge(
                 "haetae_refusal_records_dropped",
@@ -167,7 +168,10 @@ class EdgePolicies:
         """Keep the log's heartbeat going; whoever comes first in an interval writes it."""
         while True:
             try:
-                await store.beat(now_ms=int(time.time() * 1000), epoch_randomness=os.urandom(8))
+                now_ms = int(time.time() * 1000)
+                if not self.loaded:  # who has followed a log never makes another one
+                    await store.establish(now_ms=now_ms, epoch_randomness=os.urandom(8))
+                await store.beat(now_ms=now_ms)
                 await store.purge()
             except StoreUnavailable:
                 pass  # the feed says so in its own metrics; the next beat tries again

@@ -10,6 +10,7 @@ not raise. Policies dropped because a new snapshot lacks them are not announced:
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from haetae_policy.io.store import StoreSettings
 from haetae_policy.io.workers import RECENT, WorkerReport, WorkerReports
 from haetae_policy.table import PolicyTable
 
+_log = logging.getLogger("haetae.policy")
 _CHECK_EVERY: Final = 16
 _LONGEST_HERD: Final = 4  # doublings of the pause between snapshots that do not help
 
@@ -37,6 +39,7 @@ class FeedSettings:
 
     `block_s`: how long one read waits at the server; also how soon a dead server is noticed. `step_ms`: longest
     piece of work between two turns of the event loop. `herd_s`: largest random pause before a repeated snapshot.
+    `quiet_s`: how long the log may say nothing, not even a heartbeat, before it is asked whether it still exists.
     """
 
     block_s: float = 1.0
@@ -45,6 +48,7 @@ class FeedSettings:
     scan_count: int = 200
     read_count: int = 500
     herd_s: float = 2.0
+    quiet_s: float = 6.0
     pause_s: float = 0.05
     longest_pause_s: float = 2.0
     report_gap_s: float = 0.05
@@ -56,7 +60,7 @@ class FeedSettings:
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
     """For metrics. `age_s`: since Redis last confirmed that nothing newer is known, None before the first time.
-    `latency_ms`: from issue to effect of the newest change applied."""
+    `kept`: policies that the present log lacks. `latency_ms`: from issue to effect of the newest change applied."""
 
     state: FeedState
     reason: str
@@ -64,6 +68,7 @@ class FeedStatus:
     seq: int
     policies: int
     unreadable: int
+    kept: int
     age_s: float | None
     latency_ms: int | None
     snapshots: int
@@ -100,6 +105,7 @@ class PolicyFeed:
         self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)
         self._applied = asyncio.Event()
         self._following = asyncio.Event()
+        self._heard = 0.0
         self._confirmed: float | None = None
         self._latency_ms: int | None = None
         self._snapshots = 0
@@ -128,6 +134,7 @@ class PolicyFeed:
             seq=follower.seq,
             policies=len(self._table),
             unreadable=follower.unreadable,
+            kept=follower.kept,
             age_s=age,
             latency_ms=self._latency_ms,
             snapshots=self._snapshots,
@@ -154,11 +161,13 @@ class PolicyFeed:
         if follower.wants_snapshot:
             return
         head = await self._head()
+        self._heard = asyncio.get_running_loop().time()
         if head.epoch != follower.epoch or head.seq < follower.seq:
             follower.begin(head)
             await self._scan()
 
     async def _snapshot(self) -> None:
+        await self._head()  # no log, no snapshot: that is not one which did not help
         if self._snapshots:
             await asyncio.sleep(self._settings.herd_s * self._chance() * 2**self._fruitless)
         self._fruitless = min(self._fruitless + 1, _LONGEST_HERD)
@@ -175,10 +184,21 @@ class PolicyFeed:
             await self._in_steps(list(found.values()), self._load_one)
             if int(cursor) == 0:
                 break
-        for _ in self._follower.finish():
-            await asyncio.sleep(0)
         self._follower.settle(await self._head())
+        self._heard = asyncio.get_running_loop().time()
+        await self._finish()
         self._note_progress()
+
+    async def _finish(self) -> None:
+        """Once the snapshot agrees, part from what it lacked, unless that would lift blocks a store has lost."""
+        follower = self._follower
+        if not follower.unfinished:
+            return
+        before = follower.kept
+        for _ in follower.finish():
+            await asyncio.sleep(0)
+        if follower.kept > before:
+            _log.error("the policy log lost %d policies: they stay in force here until they expire", follower.kept)
 
     def _load_one(self, encoded: bytes) -> None:
         self._announce(self._follower.load(encoded))
@@ -186,6 +206,9 @@ class PolicyFeed:
     async def _head(self) -> Head:
         fields = await self._commands.call("HGETALL", self._keys.head)
         if not fields:
+            if not self._follower.wants_snapshot:
+                _log.error("the policy log is gone from the store: %d policies stay in force", len(self._table))
+            self._follower.lose("the log is gone from the store")
             raise StoreUnavailable("no policy log has been established yet")
         return decode_head(fields)
 
@@ -194,7 +217,11 @@ class PolicyFeed:
         block_ms, count = int(self._settings.block_s * 1000), self._settings.read_count
         reply = await self._reader.call("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._keys.log, last)
         for _, entries in reply or ():
+            self._heard = asyncio.get_running_loop().time()
             await self._in_steps(entries, self._feed_one)
+            await self._finish()
+        if asyncio.get_running_loop().time() - self._heard > self._settings.quiet_s:
+            await self._confirm_log()
         self._note_progress()
 
     def _feed_one(self, raw: tuple[bytes, dict[bytes, bytes]]) -> None:

@@ -21,6 +21,12 @@ local function establish(head, epoch, now)
     'floor', text(now - now % BUCKET), 'beat', '0')
   return epoch
 end
+local function heartbeat(head, log, epoch, floor, now)
+  local id = redis.call('XADD', log, '*', 'e', epoch, 's', text(field(head, 'seq')), 'o', 'b', 't', now,
+    'f', text(floor), 'c', text(field(head, 'count')), 'g', text(field(head, 'digest')))
+  redis.call('HSET', head, 'id', id)
+  return id
+end
 local function account(head, buckets, expiry, digest, step)
   local bucket = expiry - expiry % BUCKET
   if bucket < field(head, 'floor') then return end
@@ -117,14 +123,14 @@ return 1
 )
 
 # KEYS head buckets log workers positions
-# ARGV now epoch interval retention-ms trim-above most-entries worker-life-ms
+# ARGV now interval retention-ms trim-above most-entries worker-life-ms. Never makes a head: who lost one must notice.
 BEAT: Final = Script(
     _SHARED
     + """
 local head, buckets, log = KEYS[1], KEYS[2], KEYS[3]
 local now = tonumber(ARGV[1])
-local epoch = establish(head, ARGV[2], now)
-if now - field(head, 'beat') < tonumber(ARGV[3]) then return 0 end
+local epoch = redis.call('HGET', head, 'epoch')
+if not epoch or now - field(head, 'beat') < tonumber(ARGV[2]) then return 0 end
 local floor, target = field(head, 'floor'), now - now % BUCKET
 if target > floor then
   local names = {}
@@ -147,21 +153,41 @@ if target > floor then
   floor = target
 end
 redis.call('HSET', head, 'floor', text(floor), 'beat', ARGV[1])
-local id = redis.call('XADD', log, '*', 'e', epoch, 's', text(field(head, 'seq')), 'o', 'b', 't', ARGV[1],
-  'f', text(floor), 'c', text(field(head, 'count')), 'g', text(field(head, 'digest')))
-redis.call('HSET', head, 'id', id)
-for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', text(now - tonumber(ARGV[7])), 'LIMIT', 0, 500)) do
+heartbeat(head, log, epoch, floor, ARGV[1])
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', text(now - tonumber(ARGV[6])), 'LIMIT', 0, 500)) do
   redis.call('ZREM', KEYS[4], worker)
   redis.call('ZREM', KEYS[5], worker)
 end
-if redis.call('XLEN', log) > tonumber(ARGV[5]) then
+if redis.call('XLEN', log) > tonumber(ARGV[4]) then
   local clock = redis.call('TIME')
-  local cutoff = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000) - tonumber(ARGV[4])
+  local cutoff = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000) - tonumber(ARGV[3])
   local slowest = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
   if slowest[2] and tonumber(slowest[2]) < cutoff then cutoff = tonumber(slowest[2]) end
   redis.call('XTRIM', log, 'MINID', '~', text(cutoff))
-  redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[6])
+  redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[5])
 end
+return 1
+"""
+)
+
+# KEYS head; ARGV now epoch
+ESTABLISH: Final = Script(
+    _SHARED
+    + """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+establish(KEYS[1], ARGV[2], tonumber(ARGV[1]))
+return 1
+"""
+)
+
+# KEYS head log; ARGV now epoch. The contents stay; the heartbeat of another epoch makes every follower load them.
+RESET: Final = Script(
+    _SHARED
+    + """
+local head = KEYS[1]
+establish(head, ARGV[2], tonumber(ARGV[1]))
+redis.call('HSET', head, 'epoch', ARGV[2])
+redis.call('HSET', head, 'reset', heartbeat(head, KEYS[2], ARGV[2], field(head, 'floor'), ARGV[1]))
 return 1
 """
 )

@@ -25,7 +25,7 @@ from haetae_policy.errors import (
 from haetae_policy.identifiers import parse_policy_id
 from haetae_policy.io.commands import Argument, Commands, Executor
 from haetae_policy.io.keys import Keys
-from haetae_policy.io.scripts import BEAT, DELETE, PURGE, PUT
+from haetae_policy.io.scripts import BEAT, DELETE, ESTABLISH, PURGE, PUT, RESET
 from haetae_policy.model import KINDS, Policy, Subject
 from haetae_policy.network import Network
 from haetae_policy.parse import read_policy
@@ -212,10 +212,25 @@ class PolicyStore:
         fields = await self._commands.call("HGETALL", self._keys.head)
         return decode_head(fields) if fields else None
 
-    async def beat(self, *, now_ms: int, epoch_randomness: bytes) -> bool:
+    async def establish(self, *, now_ms: int, epoch_randomness: bytes) -> bool:
+        """Begin a log where there is none; return whether it did. For the first start of an installation.
+
+        Who has followed a log must not call this: a log that is gone is data that was lost.
+        """
+        return bool(await self._commands.run(ESTABLISH, [self._keys.head], [now_ms, _epoch(epoch_randomness)]))
+
+    async def reset(self, *, now_ms: int, epoch_randomness: bytes) -> None:
+        """Declare what the store has now the whole truth: followers drop what they kept of earlier logs.
+
+        An operator's decision, after data was lost on purpose or what was lost has been made again.
+        """
+        keys = self._keys
+        await self._commands.run(RESET, [keys.head, keys.log], [now_ms, _epoch(epoch_randomness)])
+
+    async def beat(self, *, now_ms: int) -> bool:
         """Write a heartbeat unless one was written within `beat_s`; trim the log. Returns whether it did.
 
-        Every writer may call this from a timer; one a interval gets through. Establishes a new log if there is none.
+        Every writer may call this from a timer; one an interval gets through. Does nothing where there is no log.
         """
         settings, keys = self._settings, self._keys
         return bool(
@@ -223,7 +238,7 @@ class PolicyStore:
                 BEAT,
                 [keys.head, keys.buckets, keys.log, keys.workers, keys.positions],
                 [
-                    *(now_ms, _epoch(epoch_randomness), int(settings.beat_s * 1000), settings.retention_s * 1000),
+                    *(now_ms, int(settings.beat_s * 1000), settings.retention_s * 1000),
                     *(settings.trim_above, settings.most_entries, settings.worker_life_s * 1000),
                 ],
             )
