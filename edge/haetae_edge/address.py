@@ -1,7 +1,8 @@
 """Who is at the other end of the connection (RFC 7239 section 8.1: nothing left of our own proxies is reliable).
 
 Trusted proxies are networks. A request whose peer is not one of them is the client itself, and whatever it says about
-forwarding is dropped. From a trusted peer, `X-Forwarded-For` is read from the right, passing over trusted addresses;
+forwarding is dropped. A trusted proxy must set or remove `X-Forwarded-*`: what it passes on from its own client is
+believed. From a trusted peer, `X-Forwarded-For` is read from the right, passing over trusted addresses;
 the first other address is the client. An entry that is no address ends the walk at the last trusted hop.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from haetae_edge.deadlines import Deadlines
-from haetae_edge.headers import forwardable
+from haetae_edge.headers import folded, forwardable
 from haetae_edge.request import Request
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Exchange:
         request = self.request
         self.path = request.target.raw_path
         self.query = request.target.query
-        self.fields = forwardable(request.fields, options=request.options)
+        self.fields = forwardable(request.fields)
 
     def set_field(self, name: bytes, value: bytes) -> None:
         """Replace every outgoing field of this lower-case name by one."""
@@ -173,12 +173,9 @@ class Exchange:
         self.fields.append((name, value))
 
     def remove_field(self, name: bytes) -> None:
-        """Remove every outgoing field of this lower-case name, in any spelling of `-` and `_`."""
-        self.fields = [
-            pair
-            for pair in self.fields
-            if pair[0] != name and (b"_" not in pair[0] or pair[0].replace(b"_", b"-") != name)
-        ]
+        """Remove every outgoing field of this lower-case name, in any spelling of `-`, `_` and `.`."""
+        plain = folded(name)
+        self.fields = [pair for pair in self.fields if folded(pair[0]) != plain]
 
 
 Step = Callable[[Exchange], "Awaitable[None] | None"]

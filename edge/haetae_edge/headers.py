@@ -1,8 +1,8 @@
 """Header fields as raw byte pairs: what is dropped at a hop, what identity headers look like, how they are written.
 
 Fields are kept as received, in order, names in lower case: no second parse, no re-encoding, nothing that a writer
-could silently repair (a byte above 0x7f never gets this far). Names are compared with `-` and `_` as one letter
-wherever a header carries identity, because servers behind us may map both to the same variable.
+could silently repair (a byte above 0x7f never gets this far). Names are compared with `-`, `_` and `.` as one
+letter wherever a header carries identity, because servers behind us may map them to the same variable.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
+        b"close",
         b"keep-alive",
         b"proxy-connection",
         b"proxy-authenticate",
@@ -53,6 +54,18 @@ FORWARDED: Final = frozenset(
         b"x-http-method-override",
         b"x-http-method",
         b"x-method-override",
+        b"x-original-uri",
+        b"x-accel-redirect",
+        b"x-sendfile",
+        b"cf-connecting-ip",
+        b"fastly-client-ip",
+        b"x-originating-ip",
+        b"x-remote-ip",
+        b"x-remote-addr",
+        b"x-envoy-external-address",
+        b"x-envoy-original-path",
+        b"x-envoy-internal",
+        b"proxy",  # CGI makes HTTP_PROXY of it
     }
 )
 
@@ -75,14 +88,31 @@ IDENTITY: Final = frozenset(
         b"remote-user",
         b"x-webauth-user",
         b"es-security-runas-user",
+        b"x-ssl-client-cert",
+        b"x-ssl-client-s-dn",
+        b"x-ssl-client-dn",
+        b"ssl-client-cert",
+        b"x-client-cert",
+        b"x-amzn-oidc-data",
+        b"x-amzn-oidc-identity",
+        b"x-amzn-oidc-accesstoken",
+        b"x-goog-iap-jwt-assertion",
+        b"x-goog-authenticated-user-email",
+        b"x-goog-authenticated-user-id",
+        b"x-ms-client-principal",
+        b"x-ms-client-principal-id",
+        b"x-ms-client-principal-name",
+        b"x-user-id",
+        b"x-user-name",
+        b"x-user-email",
+        b"x-user-roles",
+        b"x-authenticated-user",
     }
 )
 
-#: `Connection` may not name these away: they decide framing, addressing or identity.
-_UNREMOVABLE: Final = frozenset(
-    {b"host", b"content-length", b"authorization", b"content-type", b"content-encoding", b"cookie"}
-)
-
+#: What a gateway states of a request; in an answer the client could take it for the gateway's word.
+_GATEWAYS_OWN: Final = FORWARDED | IDENTITY
+_OUR_FAMILY: Final = b"haetae-"
 _NEVER_FORWARDED: Final = HOP_BY_HOP | FORWARDED | IDENTITY | {b"expect", b"content-length", b"host"}
 
 _COMMON_OPTIONS: Final[dict[tuple[bytes, ...], frozenset[bytes]]] = {
@@ -91,6 +121,7 @@ _COMMON_OPTIONS: Final[dict[tuple[bytes, ...], frozenset[bytes]]] = {
     (b"close",): frozenset({b"close"}),
 }
 
+_FOLD: Final = bytes.maketrans(b"_.", b"--")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e]*")
 
@@ -115,22 +146,24 @@ def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     )
 
 
-def forwardable(fields: Iterable[tuple[bytes, bytes]], *, options: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+def folded(name: bytes) -> bytes:
+    """A lower-case field name with every letter that servers may take for `-` written so."""
+    return name.translate(_FOLD)
+
+
+def forwardable(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The fields of a request that go on to the upstream.
 
-    Leaves out hop-by-hop fields, those named by `Connection` (`options`), framing, `Host`, and every inbound copy of
-    what the gateway states itself, in any spelling.
+    Leaves out hop-by-hop fields, framing, `Host`, and every inbound copy of what the gateway states itself, in any
+    spelling. What `Connection` names beside hop-by-hop fields was refused when the request was read.
     """
-    named = options - _UNREMOVABLE
-    kept = []
-    for field in fields:
-        name = field[0]
-        if name in _NEVER_FORWARDED or name in named:
-            continue
-        if b"_" in name and name.replace(b"_", b"-") in _NEVER_FORWARDED:
-            continue
-        kept.append(field)
-    return kept
+    return [field for field in fields if field[0].translate(_FOLD) not in _NEVER_FORWARDED]
+
+
+def is_gateways_own(name: bytes) -> bool:
+    """Whether a field of an answer would speak for a gateway: identity, forwarding, `haetae-*`, in any spelling."""
+    plain = folded(name)
+    return plain in _GATEWAYS_OWN or plain.startswith(_OUR_FAMILY)
 
 
 def write_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:

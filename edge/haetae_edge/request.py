@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from haetae_edge.address import AddressReader, ClientAddress
 from haetae_edge.errors import Refusal
-from haetae_edge.headers import connection_options
+from haetae_edge.headers import HOP_BY_HOP, connection_options
 from haetae_edge.target import Authority, Target, parse_authority, parse_target
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -95,6 +95,8 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
         raise Refusal("method-not-supported", reason="method")
     fields, index = _read_fields(raw.fields, max_bytes=raw.max_header_bytes)
     client = addresses.read(peer, index)
+    if client.trusted_peer and len(index.get(b"x-forwarded-host", ())) > 1:
+        raise Refusal("request-ambiguous", reason="header-repeated")
     hosts = index.get(b"host")
     if hosts is None or len(hosts) != 1:
         raise Refusal("request-malformed", reason="host-count")
@@ -108,6 +110,7 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
     _check_coding(index, version=raw.version)
     length = _content_length(index, chunked=raw.chunked)
     connection = index.get(b"connection")
+    options = _options(connection, index, version=raw.version) if connection else _NO_OPTIONS
     return Request(
         method=raw.method,
         target=parse_target(target),
@@ -116,7 +119,7 @@ def normalise(raw: RawRequest, *, scheme: str, peer: str, addresses: AddressRead
         client=client,
         fields=fields,
         values=index,
-        options=_options(connection, version=raw.version) if connection else _NO_OPTIONS,
+        options=options,
         content_length=length,
         has_body=raw.chunked or bool(length),
         received=received,
@@ -159,9 +162,17 @@ def _authority_and_target(target: str, host: str) -> tuple[str, str]:
     raise Refusal("request-malformed", reason="target-form")
 
 
-def _options(connection: Sequence[bytes], *, version: tuple[int, int]) -> frozenset[bytes]:
-    """The `Connection` options; an upgrade in HTTP/1.0 is ignored (RFC 9110 section 7.8)."""
+def _options(
+    connection: Sequence[bytes], index: dict[bytes, list[bytes]], *, version: tuple[int, int]
+) -> frozenset[bytes]:
+    """The `Connection` options; an upgrade in HTTP/1.0 is ignored (RFC 9110 section 7.8).
+
+    An option that names a field which is here and means something end to end is refused: to drop that field would take
+    from the service what was signed for it, to keep it would be another reading than the sender's (section 7.6.1).
+    """
     options = connection_options(connection)
+    if not (options - HOP_BY_HOP).isdisjoint(index):
+        raise Refusal("request-ambiguous", reason="connection-names-field")
     return options - {b"upgrade"} if version == (1, 0) else options
 
 

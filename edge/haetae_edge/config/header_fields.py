@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from haetae_edge.config.values import ArgumentError
-from haetae_edge.headers import FORWARDED, FRAMING, HOP_BY_HOP, IDENTITY, is_safe_value
+from haetae_edge.headers import FORWARDED, FRAMING, HOP_BY_HOP, IDENTITY, folded, is_safe_value
 from haetae_edge.trace import TRACE_FIELDS
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_\-]{0,63})\}")
@@ -23,7 +23,7 @@ def request_field(name: str, *, argument: str = "name") -> bytes:
     """The lower-case name of a request field that a route may set. Raises ArgumentError for the gateway's
     own."""
     lower = name.lower().encode("ascii")
-    if lower.replace(b"_", b"-") in _REQUEST:
+    if folded(lower) in _REQUEST:
         raise ArgumentError(argument, f"`{name}` is written by the gateway itself; a route cannot set it")
     return lower
 
@@ -31,7 +31,7 @@ def request_field(name: str, *, argument: str = "name") -> bytes:
 def response_field(name: str, *, argument: str = "name") -> bytes:
     """The same for a field of an answer."""
     lower = name.lower().encode("ascii")
-    if lower.replace(b"_", b"-") in _RESPONSE:
+    if folded(lower) in _RESPONSE:
         raise ArgumentError(argument, f"`{name}` is written by the gateway itself; a route cannot set it")
     return lower
 
@@ -39,7 +39,7 @@ def response_field(name: str, *, argument: str = "name") -> bytes:
 def removable_field(name: str, *, argument: str = "name") -> bytes:
     """A request field that a route may remove: anything but framing, `Host` and the Passport."""
     lower = name.lower().encode("ascii")
-    if lower.replace(b"_", b"-") in _KEPT:
+    if folded(lower) in _KEPT:
         raise ArgumentError(argument, f"`{name}` is written by the gateway itself; a route cannot remove it")
     return lower
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange, Fields, Response
-from haetae_edge.headers import HOP_BY_HOP, connection_options, is_safe_value, write_fields
+from haetae_edge.headers import HOP_BY_HOP, connection_options, is_gateways_own, is_safe_value, write_fields
 from haetae_edge.io.upstream import (
     BodySource,
     ClientBodyError,
@@ -156,9 +156,15 @@ def _body(exchange: Exchange) -> bytes | BodySource | None:
 
 
 def _end_to_end(headers: Fields) -> Fields:
-    """The fields of an answer that go on to the client: printable ASCII, not hop-by-hop, not named by `Connection`."""
+    """The fields of an answer that go on to the client.
+
+    Printable ASCII, not hop-by-hop, not named by `Connection`, and nothing that only a gateway may state: a service
+    that echoes what it was sent would hand its Passport to the client.
+    """
     named = connection_options(value for name, value in headers if name == b"connection") | _DROPPED
-    return [pair for pair in headers if pair[0] not in named and is_safe_value(pair[1])]
+    return [
+        pair for pair in headers if pair[0] not in named and is_safe_value(pair[1]) and not is_gateways_own(pair[0])
+    ]
 
 
 def _switched(answer: UpstreamResponse, fields: Fields) -> Response:
