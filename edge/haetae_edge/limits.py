@@ -10,7 +10,8 @@ class Limits:
     """Bounds of one worker's client side.
 
     Sizes in bytes, times in seconds. `body_timeout` plus one second per `body_rate` bytes received is how long a body
-    may take, so that a slow phone with a large upload passes and a byte a second does not.
+    may take, so that a slow phone with a large upload passes and a byte a second does not; it is also how long a client
+    may send nothing while we wait for its body.
     """
 
     header_bytes: int = 32 * 1024

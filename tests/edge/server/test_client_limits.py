@@ -209,12 +209,36 @@ async def test_body_of_a_few_bytes_a_second_is_408(framing: bytes) -> None:
 
 
 async def test_slow_but_steady_upload_has_time_for_its_size() -> None:
-    async with world(limits=replace(SMALL, body_timeout=0.2, body_rate=500)) as edge:
-        await edge.client.send(POST + b"Content-Length: 600\r\n\r\n")
-        for _ in range(6):
+    async with world(limits=replace(SMALL, body_timeout=0.5, body_rate=500)) as edge:
+        await edge.client.send(POST + b"Content-Length: 900\r\n\r\n")
+        for _ in range(9):
             await edge.client.send(b"a" * 100)
             await asyncio.sleep(0.1)
         assert (await edge.client.answer()).status == 200
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 990\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n384\r\n"])
+async def test_large_start_of_a_body_buys_no_time_to_send_nothing(framing: bytes) -> None:
+    # By its size this body would have 90 s.
+    async with world(limits=replace(SMALL, body_rate=10)) as edge:
+        started = asyncio.get_running_loop().time()
+        await edge.client.send(POST + framing + b"a" * 900)
+        await edge.refused("request-timeout", 408, closes=True)
+        assert asyncio.get_running_loop().time() - started < 5
+
+
+async def test_pause_of_the_upstream_is_not_held_against_the_client() -> None:
+    size = 8 * 1024 * 1024
+    async with world(limits=replace(SMALL, body_bytes=size, body_rate=100_000)) as edge:
+
+        async def script(peer: Peer) -> None:
+            await asyncio.sleep(1)  # three times what the client may pause
+            await peer.read_body()
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        edge.upstream.on("/a", script)
+        await edge.client.send(POST + b"Content-Length: %d\r\n\r\n" % size, b"a" * size)
+        assert (await edge.client.answer()).body == b"ok"
 
 
 async def test_client_that_does_not_read_is_cut_off_and_the_upstream_stream_ends() -> None:

@@ -13,6 +13,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from haetae_edge.errors import Refusal
+from haetae_edge.limits import Limits
 
 if TYPE_CHECKING:
     from haetae_edge.io.server.connection import ClientConnection
@@ -25,7 +26,16 @@ class BodyTimeout(Exception):
 class RequestBody:
     """The body of one request; `length` in bytes when it was announced."""
 
-    __slots__ = ("_connection", "_expects_continue", "_limit", "_payload", "length", "received", "started")
+    __slots__ = (
+        "_connection",
+        "_expects_continue",
+        "_limit",
+        "_payload",
+        "length",
+        "received",
+        "started",
+        "waiting_since",
+    )
 
     def __init__(
         self,
@@ -43,6 +53,7 @@ class RequestBody:
         self.length = length
         self.received = 0
         self.started: float | None = None
+        self.waiting_since: float | None = None
 
     async def read(self) -> bytes:
         """The next piece, empty at the end.
@@ -53,15 +64,19 @@ class RequestBody:
             self._expects_continue = False
             if not self._payload.is_eof():
                 self._connection.write_continue()
+        now = self._connection.now()
         if self.started is None:
-            self.started = self._connection.now()
+            self.started = now
             self._connection.reading_body = self
+        self.waiting_since = now
         try:
             piece = await self._payload.readany()
         except BodyTimeout:
             raise Refusal("request-timeout", reason="body-timeout") from None
         except (HttpProcessingError, RequestPayloadError):
             raise Refusal("request-malformed", reason="body-framing") from None
+        finally:
+            self.waiting_since = None
         if not piece:
             self._connection.reading_body = None
             return b""
@@ -93,6 +108,16 @@ class RequestBody:
     def abort(self) -> None:
         """Stop waiting for more; the connection closes after the answer because the body is unread."""
         self._connection.reading_body = None
+
+    def is_late(self, now: float, limits: Limits) -> bool:
+        """Whether the client has had its time: for what it sent so far, or since we wait for the next piece.
+
+        The second holds back who sends much at once and then nothing. A pause of ours, while the upstream is slow to
+        take what is here, is not the client's.
+        """
+        if self.waiting_since is not None and now - self.waiting_since > limits.body_timeout:
+            return True
+        return self.started is not None and now - self.started > limits.body_timeout + self.received / limits.body_rate
 
     def expire(self) -> None:
         """Called by the watchdog: the pending or next read fails."""

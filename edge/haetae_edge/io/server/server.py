@@ -222,11 +222,7 @@ class GatewayServer(web.Server):
                     self.refuse_unread(connection, "request-timeout")
                 elif not connection.head_bytes and waited > self._idle_limit(connection):
                     connection.force_close()
-            elif (
-                body is not None
-                and body.started is not None
-                and now - body.started > limits.body_timeout + body.received / limits.body_rate
-            ):
+            elif body is not None and body.is_late(now, limits):
                 body.expire()
         self._sweep_handle = self._event_loop.call_later(self._sweep_interval, self._sweep)
 
