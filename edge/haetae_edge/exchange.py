@@ -130,7 +130,7 @@ class Facts:
     policy_action: str | None = None
     policy_why: str | None = None
     observed: tuple[str, ...] = ()
-    throttle: str | None = None
+    throttles: frozenset[int] = frozenset()
     reason: str | None = None
     upstream: str | None = None
     reference: str | None = None

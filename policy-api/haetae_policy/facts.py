@@ -38,7 +38,10 @@ class ApiFacts(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """One policy that applies. `bucket` is set for throttles: the key whose rate counts."""
+    """One policy that applies. `bucket` is set for throttles: the key whose rate counts.
+
+    `also`: for a throttle, the other throttles that apply. Each of them must give a token.
+    """
 
     pid: int
     action: Action
@@ -51,6 +54,7 @@ class Verdict(NamedTuple):
     machine: bool
     rate: Rate | None
     bucket: Hashable | None
+    also: tuple["Verdict", ...] = ()
 
     @property
     def policy_id(self) -> str:

@@ -2,7 +2,8 @@
 
 Rules kept: a policy counts while `now < expires`, to the millisecond, whatever has been swept; `allow`
 beats everything but a `hard` block; of the rest the strongest action wins (block, challenge, throttle),
-then the latest expiry, then the older identifier. `observe` and shadow policies, and exceptions that apply,
+then the latest expiry, then the older identifier. Throttles do not hide each other: where one decides,
+the others are named beside it (`Verdict.also`). `observe` and shadow policies, and exceptions that apply,
 are only reported. Time for a request does not depend on how many policies there are, only on how many share
 the caller's keys.
 
@@ -238,6 +239,7 @@ class PolicyTable:
         best: Verdict | None = None
         best_hard: Verdict | None = None
         excepted = False
+        throttles: list[Verdict] = []
         for slot in hits:
             verdict = self._verdicts.get(slot) or self._make_verdict(slot, facts)
             action = verdict.action
@@ -248,11 +250,17 @@ class PolicyTable:
                 if observed is not None:
                     observed.append(verdict)
                 continue
+            if action is _THROTTLE:
+                throttles.append(verdict)
             if best is None or _precedence(verdict) < _precedence(best):
                 best = verdict
             if verdict.hard and (best_hard is None or _precedence(verdict) < _precedence(best_hard)):
                 best_hard = verdict
-        return best_hard if excepted else best
+        if excepted:
+            return best_hard
+        if len(throttles) > 1 and best is not None and best.action is _THROTTLE:
+            return best._replace(also=tuple(other for other in throttles if other is not best))
+        return best
 
     def _is_exempt(self, slot: int, ip: int | None) -> bool:
         if ip is None or self._rows.slots.read(slot).kind < _IDENTITY:

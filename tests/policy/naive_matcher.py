@@ -68,11 +68,8 @@ def exempted(record: Record, given: Facts, exempt: Iterable[str]) -> bool:
     return any(inside(network, given.ip) for network in exempt)
 
 
-def judge(
-    records: Iterable[Record], given: Facts, api: ApiFacts, now_ms: int, exempt: Iterable[str] = ()
-) -> tuple[int | None, set[int]]:
-    """Return the policy to enforce and the policies only observed."""
-    live = [
+def _live(records: Iterable[Record], given: Facts, api: ApiFacts, now_ms: int, exempt: Iterable[str]) -> list[Record]:
+    return [
         record
         for record in records
         if record.exp_ms > now_ms
@@ -80,6 +77,23 @@ def judge(
         and api_fits(record.api, api)
         and not exempted(record, given, exempt)
     ]
+
+
+def judge_throttles(
+    records: Iterable[Record], given: Facts, api: ApiFacts, now_ms: int, exempt: Iterable[str] = ()
+) -> set[int]:
+    """Return every throttle that must give a token: none where something else decides or an exception applies."""
+    live = [record for record in _live(records, given, api, now_ms, exempt) if not record.shadow]
+    if any(record.action in (Action.ALLOW, Action.CHALLENGE, Action.BLOCK) for record in live):
+        return set()
+    return {record.pid for record in live if record.action is Action.THROTTLE}
+
+
+def judge(
+    records: Iterable[Record], given: Facts, api: ApiFacts, now_ms: int, exempt: Iterable[str] = ()
+) -> tuple[int | None, set[int]]:
+    """Return the policy to enforce and the policies only observed."""
+    live = _live(records, given, api, now_ms, exempt)
     passive = [r for r in live if r.shadow or r.action in (Action.OBSERVE, Action.ALLOW)]
     active = [r for r in live if r not in passive]
     if any(r.action is Action.ALLOW and not r.shadow for r in passive):

@@ -11,7 +11,7 @@ from haetae_policy.table import PolicyTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.policy.naive_matcher import judge, judge_early
+from tests.policy.naive_matcher import judge, judge_early, judge_throttles
 from tests.policy.policy_strategies import T0, api_facts, facts, pid, records
 
 API = ApiFacts("app", "transfer", "POST", "/api/v1/transfers/9")
@@ -31,6 +31,14 @@ def table_of(*given_records: Record, exempt: tuple[str, ...] = ()) -> PolicyTabl
     for number, record in enumerate(given_records, 1):
         table.apply(Put(record, seq=number))
     return table
+
+
+def throttles_of(verdict: Verdict | None) -> set[int]:
+    """Every throttle that a verdict asks for a token."""
+    if verdict is None or verdict.action is not Action.THROTTLE:
+        return set()
+    assert all(other.rate is not None and other.bucket is not None for other in (verdict, *verdict.also))
+    return {verdict.pid, *(other.pid for other in verdict.also)}
 
 
 @settings(max_examples=400)
@@ -63,6 +71,7 @@ def test_table_answers_like_the_naive_matcher_whatever_was_put_deleted_or_swept(
         verdict = table.check(who, what, now_ms, observed=observed)
         expected, noted = judge(model.values(), who, what, now_ms, EXEMPT)
         assert (verdict and verdict.pid) == expected
+        assert throttles_of(verdict) == judge_throttles(model.values(), who, what, now_ms, EXEMPT)
         assert {note.pid for note in observed} == noted
         assert len(observed) == len(noted)
         if who.ip is not None:
@@ -178,6 +187,18 @@ def test_machine_policy_cannot_refuse_an_exempt_network_but_may_refuse_a_user_th
     assert table.check(Facts(client="ja4", ip=IP), API, T0) is not None
     assert table.check(Facts(user="u", ip=office), API, T0) is not None
     assert table.check(Facts(client="person", ip=office), API, T0) is not None
+
+
+def test_generous_throttle_does_not_hide_a_strict_one() -> None:
+    table = table_of(
+        block(1, action=Action.THROTTLE, rate=Rate(1000, 1), exp_ms=T0 + 90_000),
+        block(2, action=Action.THROTTLE, rate=Rate(1, 60)),
+        block(3, action=Action.THROTTLE, rate=Rate(5, 60), subject=Subject(ip=parse_network("203.0.113.0/24"))),
+    )
+    verdict = table.check(Facts(user="u", ip=IP), API, T0)
+    assert verdict is not None
+    assert verdict.pid == pid(1)
+    assert {(other.pid, other.rate) for other in verdict.also} == {(pid(2), Rate(1, 60)), (pid(3), Rate(5, 60))}
 
 
 def test_throttle_counts_a_named_subject_once_and_a_crowd_per_caller() -> None:

@@ -87,14 +87,28 @@ class _Enforcer:
         request = exchange.request
         return ApiFacts(self._gateway, self._route, request.method, request.path)
 
+    def _empty_throttle(self, exchange: Exchange, verdict: Verdict, now_ms: int) -> Verdict | None:
+        """Take a token of every throttle that applies; return one that has none.
+
+        The same policy may speak twice, early and late: one request takes one token. The strictest is asked first, so
+        that what it refuses does not use up the others.
+        """
+        facts = exchange.facts
+        for throttle in sorted((verdict, *verdict.also), key=_strictness) if verdict.also else (verdict,):
+            if throttle.pid in facts.throttles:
+                continue
+            if not self._policies.within_rate(throttle, now_ms):
+                return throttle
+            facts.throttles |= {throttle.pid}
+        return None
+
     def _enforce(self, exchange: Exchange, verdict: Verdict, now_ms: int) -> None:
         facts = exchange.facts
-        # The same policy may speak twice, early and late: one request takes one token.
-        if verdict.action is Action.THROTTLE and (
-            facts.throttle == verdict.policy_id or self._policies.within_rate(verdict, now_ms)
-        ):
-            facts.throttle = verdict.policy_id
-            return
+        if verdict.action is Action.THROTTLE:
+            empty = self._empty_throttle(exchange, verdict, now_ms)
+            if empty is None:
+                return
+            verdict = empty
         facts.policy, facts.policy_action, facts.policy_why = verdict.policy_id, verdict.action.value, verdict.why
         if verdict.action is Action.THROTTLE:
             raise Refusal("throttled", reason="policy-throttle")
@@ -105,3 +119,8 @@ class _Enforcer:
             reason="policy-block",
             headers=((b"retry-after", b"%d" % verdict.retry_after_s(now_ms)),),
         )
+
+
+def _strictness(throttle: Verdict) -> float:
+    rate = throttle.rate
+    return 0.0 if rate is None else rate.limit / rate.per_seconds
