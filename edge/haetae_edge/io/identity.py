@@ -3,6 +3,9 @@
 Calls for the same thing at the same time are one call. A record is kept 60 s, "unknown" 5 s, a context for a
 Passport's life; a policy for a user or device drops what is remembered of them. Down: what is fresh serves on, all
 else raises `DependencyUnavailable`, and the route answers 503.
+
+Key ids are whatever a caller writes. So that a flood of invented ones reaches neither the known devices nor the
+service, "unknown" is remembered apart from records, and key ids without a record are asked for a few at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
@@ -23,6 +27,9 @@ from haetae_edge.services import DependencyUnavailable, DeviceRecord, UnknownDev
 _DEVICE_SECONDS: Final = 60.0
 _UNKNOWN_SECONDS: Final = 5.0
 _MAX_ENTRIES: Final = 100_000
+_MAX_UNKNOWN: Final = 10_000
+#: Look-ups of key ids without a record that may run at a time.
+_MAX_STRANGERS: Final = 32
 _MAX_ANSWER: Final = 64 * 1024
 
 T = TypeVar("T")
@@ -50,7 +57,9 @@ class HttpIdentityService:
             self._headers["authorization"] = f"Bearer {token}"
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._context_seconds = context_seconds
-        self._devices: dict[str, _Remembered[DeviceRecord | None]] = {}
+        self._devices: dict[str, _Remembered[DeviceRecord]] = {}
+        self._unknown: dict[str, _Remembered[None]] = {}
+        self._strangers = 0
         self._contexts: dict[tuple[str, str | None, str], _Remembered[Mapping[str, Any]]] = {}
         self._running: dict[object, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -60,20 +69,27 @@ class HttpIdentityService:
     def cached_device(self, keyid: str) -> DeviceRecord | None:
         """The record if it is remembered and fresh. Raises UnknownDevice for a remembered "no"."""
         found = self._devices.get(keyid)
-        if found is None or found.until < asyncio.get_running_loop().time():
+        if found is None:
+            unknown = self._unknown.get(keyid)
+            if unknown is not None and unknown.until >= asyncio.get_running_loop().time():
+                raise UnknownDevice
+            return None
+        if found.until < asyncio.get_running_loop().time():
             return None
         record = found.value
-        if record is None:
-            raise UnknownDevice
         if self._forgotten and self._is_forgotten(found.asked, user=record.user_id, device=record.device_id):
             return None
         return record
 
     async def device(self, keyid: str) -> DeviceRecord:
-        """The record of a device key. Raises UnknownDevice or DependencyUnavailable."""
+        """The record of a device key. Raises UnknownDevice or DependencyUnavailable.
+
+        The latter at once when the key id has no record and too many like it are being asked for.
+        """
         record = self.cached_device(keyid)
         if record is None:
-            record = await self._once(("device", keyid), lambda: self._fetch_device(keyid))
+            fetch = self._fetch_device if keyid in self._devices else self._fetch_stranger
+            record = await self._once(("device", keyid), lambda: fetch(keyid))
         return record
 
     async def context(self, *, sub: str, keyid: str | None, device: str | None, route: str) -> Mapping[str, Any]:
@@ -98,6 +114,7 @@ class HttpIdentityService:
         self._running = {}
         if len(self._forgotten) >= _MAX_ENTRIES:
             self._devices.clear()
+            self._unknown.clear()
             self._contexts.clear()
             self._forgotten.clear()
         if user is not None:
@@ -129,15 +146,26 @@ class HttpIdentityService:
         if not task.cancelled():
             task.exception()  # retrieved here in case nobody waits any more
 
+    async def _fetch_stranger(self, keyid: str) -> DeviceRecord:
+        if self._strangers >= _MAX_STRANGERS:
+            raise DependencyUnavailable
+        self._strangers += 1
+        try:
+            return await self._fetch_device(keyid)
+        finally:
+            self._strangers -= 1
+
     async def _fetch_device(self, keyid: str) -> DeviceRecord:
         asked = self._moment
         status, document = await self._call("GET", f"/v1/devices/{quote(keyid, safe='')}", None)
         now = asyncio.get_running_loop().time()
         if status == 404 or document.get("status") != "active":
-            _remember(self._devices, keyid, _Remembered(now + _UNKNOWN_SECONDS, asked, None))
+            if _drop_older(self._devices, keyid, asked):
+                _remember(self._unknown, keyid, _Remembered(now + _UNKNOWN_SECONDS, asked, None), most=_MAX_UNKNOWN)
             raise UnknownDevice
         record = _device_record(keyid, document)
-        _remember(self._devices, keyid, _Remembered(now + _DEVICE_SECONDS, asked, record))
+        if _drop_older(self._unknown, keyid, asked):
+            _remember(self._devices, keyid, _Remembered(now + _DEVICE_SECONDS, asked, record))
         return record
 
     async def _fetch_context(self, key: tuple[str, str | None, str]) -> Mapping[str, Any]:
@@ -197,13 +225,27 @@ def _device_record(keyid: str, document: dict[str, Any]) -> DeviceRecord:
     return DeviceRecord(key=key, user_id=user, device=device)
 
 
-def _remember(cache: dict[Any, Any], key: object, entry: _Remembered[Any]) -> None:
+def _drop_older(cache: dict[str, Any], key: str, asked: int) -> bool:
+    """Make way for the opposite answer; False when what is here was asked for later."""
+    known = cache.get(key)
+    if known is None:
+        return True
+    if known.asked > asked:
+        return False
+    del cache[key]
+    return True
+
+
+def _remember(cache: dict[Any, Any], key: object, entry: _Remembered[Any], *, most: int = _MAX_ENTRIES) -> None:
     """Keep an answer, unless one that was asked for later is here already."""
     known = cache.get(key)
-    if known is not None and known.asked > entry.asked:
-        return
-    if len(cache) >= _MAX_ENTRIES:
-        # Oldest first: dictionaries keep insertion order.
-        for old in list(cache)[: _MAX_ENTRIES // 10]:
+    if known is not None:
+        if known.asked > entry.asked:
+            return
+        # To the end: what was not refreshed for longest is what goes first.
+        del cache[key]
+    elif len(cache) >= most:
+        # Dictionaries keep insertion order.
+        for old in list(islice(cache, most // 10)):
             del cache[old]
     cache[key] = entry
