@@ -68,6 +68,7 @@ _ROWS = (
     Problem("throttled", 429, Side.POLICY, "Too many requests", retry_after=1),
     # What we depend on
     Problem("replay-store-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
+    Problem("policies-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("identity-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("keys-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     # The other side

@@ -105,6 +105,11 @@ class Tokens(Protocol):
 class Policies(Protocol):
     """The policy table in memory. Feed down: what is known stays in force until it expires."""
 
+    @property
+    def loaded(self) -> bool:
+        """Whether all policies were known at least once. Before, an empty table says nothing."""
+        ...
+
     def check_early(self, ip: int, api: ApiFacts, now_ms: int) -> Verdict | None:
         """What address and API alone decide."""
         ...

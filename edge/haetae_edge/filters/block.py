@@ -1,7 +1,8 @@
 """`Block`: enforces block policies, twice: by address and API before any work, by identity once it is proven.
 
 Everything is in memory; nothing is asked while a request waits. With the feed down, what is known stays in force until
-it expires. Only verified identities are subjects: a forged device id cannot get its owner blocked.
+it expires; a worker that never knew the policies refuses. Only verified identities are subjects: a forged device id
+cannot get its owner blocked.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from haetae_policy import Action, ApiFacts, Facts, Verdict
 
@@ -24,7 +25,13 @@ _STEP_UP = (b"www-authenticate", b'Bearer error="insufficient_user_authenticatio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The filter has no arguments: which policies there are is not a route's business."""
+    """Which policies there are is not a route's business.
+
+    `on_not_loaded`: what happens while this worker has never loaded the policies, because the store was away when it
+    started. `allow` lets the request pass unchecked.
+    """
+
+    on_not_loaded: Literal["refuse", "allow"] = "refuse"
 
     phase: ClassVar[Phase] = Phase.EARLY_BLOCK
     shortcut: ClassVar[tuple[str, ...]] = ()
@@ -36,19 +43,25 @@ class Block:
             context.services.clock,
             gateway=context.gateway,
             route=context.route_id,
+            needs_policies=self.on_not_loaded == "refuse",
         )
         return Steps(request=((Phase.EARLY_BLOCK, enforcer.early), (Phase.LATE_BLOCK, enforcer.late)))
 
 
 class _Enforcer:
-    def __init__(self, policies: Policies, clock: Callable[[], float], *, gateway: str, route: str) -> None:
+    def __init__(
+        self, policies: Policies, clock: Callable[[], float], *, gateway: str, route: str, needs_policies: bool
+    ) -> None:
         self._policies = policies
         self._clock = clock
         self._gateway = gateway
         self._route = route
+        self._needs_policies = needs_policies
 
     def early(self, exchange: Exchange) -> None:
         """Refuse by address and API, before any work is spent."""
+        if self._needs_policies and not self._policies.loaded:
+            raise Refusal("policies-unavailable", reason="policies-not-loaded")
         now_ms = int(self._clock() * 1000)
         request = exchange.request
         verdict = self._policies.check_early(request.client.key, self._api(exchange), now_ms)

@@ -7,6 +7,7 @@ of them elsewhere (device records, contexts, tokens) before the next request is 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from redis.asyncio import Redis
 from haetae_edge.config.gateway import RedisSettings
 from haetae_edge.metrics import Gauge
 
+_log = logging.getLogger("haetae.policies")
 _BEAT_SECONDS: Final = 5.0
 _MAX_RECORDS_WAITING: Final = 10_000
 
@@ -50,6 +52,8 @@ class EdgePolicies:
         self._stack = AsyncExitStack()
         self._feed: PolicyFeed | None = None
         self._clients: list[Redis] = []
+        self._failed = False
+        self._on_failure: list[Callable[[], None]] = []
         self.records_dropped = 0
 
     async def __aenter__(self) -> Self:
@@ -69,6 +73,7 @@ class EdgePolicies:
         refusals = RefusalStore(client, prefix=self._settings.prefix)
         for work in (self._feed.run(), self._beat(PolicyStore(client, self._store_settings)), self._record(refusals)):
             task = asyncio.create_task(work)
+            task.add_done_callback(self._ended)
             self._stack.push_async_callback(_end, task)
         return self
 
@@ -117,7 +122,7 @@ class EdgePolicies:
     @property
     def loaded(self) -> bool:
         """Whether a whole snapshot has been applied; it stays loaded when Redis goes away later."""
-        return self._feed is not None and self._feed.status().age_s is not None
+        return self._feed is not None and self._feed.followed
 
     async def wait_loaded(self) -> None:
         """Return once a whole snapshot has been applied."""
@@ -127,6 +132,12 @@ class EdgePolicies:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every change of the table. It must be quick and not raise."""
         self._changes.append(listener)
+
+    def on_failure(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when the background work ended by a fault: blocks made from then on would not arrive here."""
+        self._on_failure.append(listener)
+        if self._failed:
+            listener()
 
     def on_subject(self, listener: Callable[[Subject], None]) -> None:
         """Call `listener` with the subject of every policy that takes effect. It must be quick and not raise."""
@@ -156,6 +167,15 @@ class EdgePolicies:
 
     def _following(self) -> float:
         return float(self._feed is not None and self._feed.status().state is FeedState.FOLLOWING)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._failed = True
+        _log.critical("the work on block policies failed; this worker must end", exc_info=error)
+        for listener in self._on_failure:
+            listener()
 
     def _changed(self, change: Change) -> None:
         if isinstance(change, Put):

@@ -64,6 +64,8 @@ class _Worker:
         loop.add_reader(self._start.lifeline, stopped.set)
         name = f"{self._config.name}/{socket.gethostname()}/{os.getpid()}"
         async with compose(self._config, worker=name) as parts:
+            if parts.policies is not None:
+                parts.policies.on_failure(stopped.set)  # the supervisor starts another one
             await self._first_snapshot(parts)
             access_log = _open_log(self._config.access_log, loop)
             server = self._server(parts, access_log, loop)

@@ -123,6 +123,11 @@ class PolicyFeed:
         """Return once the table has agreed with the store's digest for the first time."""
         await self._following.wait()
 
+    @property
+    def followed(self) -> bool:
+        """Whether `wait_following` would return at once."""
+        return self._following.is_set()
+
     def status(self) -> FeedStatus:
         """Return the present state."""
         follower = self._follower

@@ -39,9 +39,18 @@ def allowed(block: Steps, most: int = 50) -> int:
         try:
             ask(block)
         except Refusal as refusal:
-            assert refusal.problem == "throttled"
-            return count
+            return count if refusal.problem == "throttled" else -1
     return most
+
+
+def test_worker_that_never_knew_the_policies_refuses_unless_the_route_says_otherwise() -> None:
+    policies = MemoryPolicies(loaded=False)
+    with pytest.raises(Refusal) as caught:
+        ask(steps(policies))
+    assert caught.value.problem == "policies-unavailable"
+    ask(steps(policies, Block(on_not_loaded="allow")))
+    policies.loaded = True
+    ask(steps(policies))
 
 
 def test_throttle_on_an_address_takes_one_token_of_a_request_that_both_looks_see() -> None:
