@@ -28,8 +28,9 @@ _DEVICE_SECONDS: Final = 60.0
 _UNKNOWN_SECONDS: Final = 5.0
 _MAX_ENTRIES: Final = 100_000
 _MAX_UNKNOWN: Final = 10_000
-#: Look-ups of key ids without a record that may run at a time.
+#: Look-ups of key ids without a record that may run at a time, and that may run or wait.
 _MAX_STRANGERS: Final = 32
+_MAX_WAITING_STRANGERS: Final = 1024
 _MAX_ANSWER: Final = 64 * 1024
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class HttpIdentityService:
         self._devices: dict[str, _Remembered[DeviceRecord]] = {}
         self._unknown: dict[str, _Remembered[None]] = {}
         self._strangers = 0
+        self._stranger_slots = asyncio.Semaphore(_MAX_STRANGERS)
         self._contexts: dict[tuple[str, str | None, str], _Remembered[Mapping[str, Any]]] = {}
         self._running: dict[object, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -84,7 +86,7 @@ class HttpIdentityService:
     async def device(self, keyid: str) -> DeviceRecord:
         """The record of a device key. Raises UnknownDevice or DependencyUnavailable.
 
-        The latter at once when the key id has no record and too many like it are being asked for.
+        The latter also when the key id has no record and too many like it are being asked for.
         """
         record = self.cached_device(keyid)
         if record is None:
@@ -147,11 +149,20 @@ class HttpIdentityService:
             task.exception()  # retrieved here in case nobody waits any more
 
     async def _fetch_stranger(self, keyid: str) -> DeviceRecord:
-        if self._strangers >= _MAX_STRANGERS:
+        """One of a bounded number at a time; the others wait for their turn as long as a call may take, but not all."""
+        if self._strangers >= _MAX_WAITING_STRANGERS:
             raise DependencyUnavailable
         self._strangers += 1
         try:
-            return await self._fetch_device(keyid)
+            try:
+                async with asyncio.timeout(self._timeout.total):
+                    await self._stranger_slots.acquire()
+            except TimeoutError:
+                raise DependencyUnavailable from None
+            try:
+                return await self._fetch_device(keyid)
+            finally:
+                self._stranger_slots.release()
         finally:
             self._strangers -= 1
 

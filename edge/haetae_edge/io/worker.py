@@ -34,7 +34,7 @@ from haetae_edge.pipeline import Pipeline
 _log = logging.getLogger("haetae.worker")
 _LAG_SECONDS = 0.5
 _SNAPSHOT_SECONDS = 5.0
-_RELOAD_SECONDS = 20.0
+_RELOAD_SECONDS = 10.0
 _GC_YOUNG = 50_000
 
 

@@ -73,36 +73,41 @@ async def _refusal(look_up: Awaitable[DeviceRecord]) -> type[Exception]:
     return caught.type
 
 
-async def test_flood_of_unknown_keys_is_cut_at_once_and_known_devices_are_served_and_refreshed() -> None:
+async def test_flood_of_unknown_keys_is_held_back_and_known_devices_are_served_and_refreshed() -> None:
     async with slow_identity() as (service, client):
         known = await client.device("dev_1")
-        flood = [asyncio.create_task(_refusal(client.device(f"invented_{number}"))) for number in range(500)]
+        flood = [asyncio.create_task(_refusal(client.device(f"invented_{number}"))) for number in range(1500)]
         done, waiting = await asyncio.wait(flood, timeout=0.5)
-        assert len(waiting) == 32
+        # As many as may wait do; the rest is refused at once.
+        assert len(waiting) == 1024
         assert {task.result() for task in done} == {DependencyUnavailable}
         await service.until_asked(1 + 32)
-        # The same invented key joins the look-up that runs; another one is refused.
         assert await _refusal(client.device("dev_2")) is DependencyUnavailable
         assert client.cached_device("dev_1") is known
         client.forget(device="d-dev_1")
         assert (await client.device("dev_1")) is not known
         assert service.asked.count("dev_1") == 2
+        assert len(service.asked) == 1 + 32 + 1
         service.go.set()
         assert {await task for task in waiting} == {UnknownDevice}
         assert (await client.device("dev_2")).user_id == "u-1"
-        assert len(service.asked) == 1 + 32 + 1 + 1
+
+
+async def test_devices_that_all_come_at_once_after_a_start_are_all_served() -> None:
+    async with slow_identity() as (_, client):
+        records = await asyncio.gather(*(client.device(f"dev_{number}") for number in range(500)))
+        assert len({record.key.keyid for record in records}) == 500
 
 
 async def test_flood_that_gives_up_still_counts_until_the_service_has_answered() -> None:
     async with slow_identity() as (service, client):
-        flood = [asyncio.create_task(client.device(f"invented_{number}")) for number in range(32)]
+        flood = [asyncio.create_task(client.device(f"invented_{number}")) for number in range(1024)]
         await service.until_asked(32)
         for task in flood:
             task.cancel()
         await asyncio.gather(*flood, return_exceptions=True)
         client.forget(device="d-other")
-        assert await _refusal(client.device("invented_0")) is DependencyUnavailable
-        assert await _refusal(client.device("invented_32")) is DependencyUnavailable
+        assert await _refusal(client.device("invented_1024")) is DependencyUnavailable
         assert len(service.asked) == 32
 
 

@@ -86,7 +86,8 @@ class ClientConnection(RequestHandler):
             self._force_close = True
             cast("asyncio.Transport", transport).abort()
             return
-        self.peer = peer[0]
+        # A zone id belongs to the socket, not to the address.
+        self.peer = peer[0].partition("%")[0]
         super().connection_made(transport)
         if self._server.is_full():
             self._server.turn_away(self)
