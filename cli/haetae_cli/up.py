@@ -104,14 +104,16 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
         ]
     )
     named = "" if state.path == default_state().absolute() else f" --state {state.path}"
+    # Started by `uv run`, which sets UV: then the command is on the path of nobody else.
+    called = "uv run " if "UV" in os.environ else ""
     gateway = next(iter(running.gateways.values()))
     terminal.line()
     terminal.heading("try, in another terminal")
     terminal.table(
         [
-            (f"haetae demo app{named}", "the gateway at work, step by step"),
-            (f"haetae request GET {gateway}/api/v1/accounts --enrol{named}", "a signed, encrypted call"),
-            (f"haetae block add --user u-1001 --for 5m --reason test{named}", "then try the call again"),
+            (f"{called}haetae demo app{named}", "the gateway at work, step by step"),
+            (f"{called}haetae request GET {gateway}/api/v1/accounts --enrol{named}", "a signed, encrypted call"),
+            (f"{called}haetae block add --user u-1001 --for 5m --reason test{named}", "then try the call again"),
         ]
     )
     terminal.line()
