@@ -17,6 +17,7 @@ if child:
     print(child, flush=True)
     os.waitpid(child, 0)
 else:
+    out.with_name("ready").touch()
     while True:
         profiled = out.with_name(f"{out.name}.{os.getpid()}.part").exists()
         busy_under_load()
@@ -42,6 +43,7 @@ def test_stop_signal_writes_what_a_forked_worker_did_since_the_start_signal(tmp_
         worker = int(parent.stdout.readline())
         try:
             target = tmp_path / f"profile.{worker}"
+            until_exists(tmp_path / "ready")  # Python forgets signals that arrive while it forks
             os.kill(worker, signal.SIGUSR1)
             until_exists(tmp_path / "worked")
             os.kill(worker, signal.SIGUSR2)
