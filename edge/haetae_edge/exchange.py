@@ -141,8 +141,9 @@ class Exchange:
     """A request being served.
 
     `variables` are the URI variables of the matched `Path`. `path`, `query` and `fields` are what the upstream will
-    be sent; they start as the request's own. `still_allowed` says, for a connection that outlives its request, whether
-    policies would let it begin now. `body` is the request body: bytes once a filter has read it whole.
+    be sent; they start as the request's own. `body` is the request body: bytes once a filter has read it whole.
+    `still_allowed` says, for a connection that outlives its request, whether policies would let it begin now. `inform`
+    passes an interim answer (1xx) on; it is None for a client that knows none.
     """
 
     request: Request
@@ -159,6 +160,7 @@ class Exchange:
     facts: Facts = field(default_factory=Facts)
     state: dict[str, Any] = field(default_factory=dict)
     still_allowed: Callable[[], bool] | None = None
+    inform: Callable[[int, Fields], None] | None = None
 
     def begin_forwarding(self) -> None:
         """Set what will be sent from the request as received, minus what no hop passes on."""

@@ -8,6 +8,7 @@ what another did not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from haetae_edge.errors import Refusal
@@ -77,6 +78,7 @@ class Forwarder:
                     upgrade=upgrade,
                 ),
                 exchange.deadlines,
+                _interim(exchange),
             )
         except UpstreamError as error:
             raise Refusal(_PROBLEMS.get(type(error), "upstream-invalid"), reason=error.code) from error
@@ -165,6 +167,14 @@ def _end_to_end(headers: Fields) -> Fields:
     return [
         pair for pair in headers if pair[0] not in named and is_safe_value(pair[1]) and not is_gateways_own(pair[0])
     ]
+
+
+def _interim(exchange: Exchange) -> Callable[[int, Fields], None] | None:
+    """Interim answers go on as they come, except where answers are sealed: their fields could not be."""
+    inform = exchange.inform
+    if inform is None or exchange.seal is not None:
+        return None
+    return lambda status, headers: inform(status, _end_to_end(headers))
 
 
 def _switched(answer: UpstreamResponse, fields: Fields) -> Response:

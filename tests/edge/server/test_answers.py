@@ -57,12 +57,22 @@ async def test_not_modified_may_say_how_long_the_body_would_be() -> None:
         await edge.next_is_answered()
 
 
-async def test_informational_answers_of_the_upstream_are_not_taken_for_the_answer() -> None:
-    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+async def test_informational_answers_go_on_as_they_come_without_what_only_a_gateway_states() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nX-Passport: a\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
     async with world() as edge:
         edge.upstream.on("/a", early + ok(b"final"))
-        assert (await edge.client.ask(GET)).body == b"final"
+        expected = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+        await edge.client.send(GET)
+        assert await edge.client.read_exactly(len(expected)) == expected
+        assert (await edge.client.answer()).body == b"final"
         await edge.next_is_answered()
+
+
+async def test_client_of_http_1_0_is_spared_informational_answers() -> None:
+    async with world() as edge:
+        edge.upstream.on("/a", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + ok(b"final"))
+        answer = await edge.client.ask(b"GET /a HTTP/1.0\r\nHost: api.test\r\n\r\n")
+        assert (answer.status, answer.body) == (200, b"final")
 
 
 async def test_chunked_answer_stays_a_stream_and_its_trailers_are_dropped() -> None:

@@ -17,7 +17,9 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
+from haetae_edge.exchange import Fields
 from haetae_edge.io.server.body import BodyTimeout, RequestBody
+from haetae_edge.problems import reason_phrase
 
 if TYPE_CHECKING:
     from haetae_edge.io.server.server import GatewayServer
@@ -212,6 +214,13 @@ class ClientConnection(RequestHandler):
     def write_continue(self) -> None:
         """Tell a client that waits for it to send its body."""
         self.write(_CONTINUE)
+
+    def write_informational(self, status: int, fields: Fields) -> None:
+        """Pass an interim answer on (RFC 9110 section 15.2); a client that is gone misses nothing by it."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            lines = b"".join([b"%b: %b\r\n" % pair for pair in fields])
+            transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason_phrase(status), lines))
 
     def abort(self) -> None:
         """Close at once, without the appearance of a proper end."""

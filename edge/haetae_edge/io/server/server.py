@@ -170,7 +170,8 @@ class GatewayServer(web.Server):
                 limit=limit,
                 expects_continue=expects_continue,
             )
-        return Exchange(request=request, body=body, deadlines=self._deadlines)
+        inform = None if message.version == (1, 0) else connection.write_informational
+        return Exchange(request=request, body=body, deadlines=self._deadlines, inform=inform)
 
     def _read(self, connection: ClientConnection, message: RawRequestMessage) -> Request:
         fields = message.raw_headers
