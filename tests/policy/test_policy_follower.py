@@ -203,7 +203,7 @@ async def test_emptied_store_lifts_no_block_until_an_operator_resets_the_log(
         assert worker.blocks("old")
         status = worker.feed.status()
         assert (status.epoch, status.policies, status.kept) == (b"another!".hex(), 2, 1)
-        assert "lost 1 policies" in caplog.text
+        await until(lambda: "lost 1 policies" in caplog.text)
         for _ in range(3):
             await beat(store)
         await block(store, "newer")
