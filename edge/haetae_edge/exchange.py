@@ -6,7 +6,7 @@ the way in, and the `Response` on the way out. Facts for the log and the behavio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,13 +73,31 @@ class Tunnel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """A client certificate whose chain was checked on the connection it came with.
+
+    `thumbprint` is base64url(SHA-256(DER)) as in `cnf.x5t#S256` (RFC 8705 section 3.1). Names are those of the
+    certificate's SAN extension and nothing else. `not_after` is Unix seconds.
+    """
+
+    thumbprint: str
+    uris: tuple[str, ...]
+    dns: tuple[str, ...]
+    emails: tuple[str, ...]
+    not_after: int
+
+
 @dataclass(slots=True)
 class Caller:
     """What has been *verified* about the caller. None means not known, never "any".
 
     `user`, `device`, `session` and `client` are the subjects that policies name; `key_id` is the device key used.
     `owner` is whose device it is, also on a call without a token: policies for that user cover it.
-    `auth` lists how each was proven ("signature", "token", …) in order. `claims` are the verified access token's.
+    `service` is the certificate's name (one SAN, such as a SPIFFE id); `client_id` is the OAuth client of a token.
+    `auth` lists how each was proven ("signature", "token", "certificate", "session", …) in order. `claims` are the
+    verified access token's. `certificate` is what was presented on this connection, `groups` are a staff member's, and
+    `profile` is what the authenticator itself knows of the user: it becomes the Passport's `usr`, unasked.
     """
 
     user: str | None = None
@@ -88,10 +106,15 @@ class Caller:
     owner: str | None = None
     session: str | None = None
     client: str | None = None
+    service: str | None = None
+    client_id: str | None = None
     auth: tuple[str, ...] = ()
     device_record: DeviceRecord | None = None
     claims: dict[str, Any] | None = None
     scopes: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    certificate: ClientCertificate | None = None
+    profile: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)

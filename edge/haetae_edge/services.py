@@ -140,6 +140,7 @@ class Passports(Protocol):
         device: Mapping[str, object] | None = None,
         consents: Mapping[str, object] | None = None,
         risk: Risk | None = None,
+        extra: Mapping[str, object] | None = None,
     ) -> str:
         """Raises haetae_passport.PassportUnmintable."""
         ...

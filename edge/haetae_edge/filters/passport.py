@@ -1,8 +1,9 @@
 """`Passport`: one signed statement of who is calling, for the upstream and for nobody else.
 
 The identity service is asked for the caller's context (coalesced, remembered for a Passport's life), and a Passport is
-minted per request with the active key. Inbound copies of the header were dropped when the request was read. Fail
-closed: no context, no Passport, no call.
+minted per request with the active key. Who signed in as staff is described by the session, and who came with a
+certificate by its name: nobody is asked about them, nor where the gateway has no identity service. Inbound copies of
+the header were dropped when the request was read. Fail closed: no context, no Passport, no call.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from haetae_crypto.errors import KeyUnavailable
 from haetae_passport import CallContext, PassportUnmintable, Risk
 
 from haetae_edge.errors import Refusal
-from haetae_edge.exchange import Exchange
+from haetae_edge.exchange import Caller, Exchange
 from haetae_edge.filter import BuildContext, Phase, Steps
 from haetae_edge.services import DependencyUnavailable, IdentityService, Passports, required
 
@@ -46,21 +47,16 @@ class _Issuer:
         self._audience = audience
         self._clock = services.clock
         self._random_bytes = services.random_bytes
-        self._identity: IdentityService = required(services.identity, "Passport", "identity")
+        self._identity: IdentityService | None = services.identity
         self._passports: Passports = required(services.passports, "Passport", "passport")
 
     async def inject(self, exchange: Exchange) -> None:
         """Mint, and set the header."""
         caller = exchange.caller
-        subject = caller.user or caller.key_id
+        subject = caller.user or caller.service or caller.key_id or caller.client_id
         if subject is None:
             raise Refusal("token-invalid", reason="nobody", headers=((b"www-authenticate", b"Bearer"),))
-        try:
-            facts = await self._identity.context(
-                sub=subject, keyid=caller.key_id, device=caller.device, route=self._route
-            )
-        except DependencyUnavailable:
-            raise Refusal("identity-unavailable", reason="context") from None
+        facts = await self._facts(caller, subject)
         trace = exchange.trace
         context = CallContext(
             gateway=self._gateway,
@@ -76,16 +72,41 @@ class _Issuer:
                 context=context,
                 passport_id=self._random_bytes(_ID_BYTES).hex(),
                 now=self._clock(),
-                user=_mapping(facts, "user") if caller.user is not None else None,
+                user=_user(caller, facts),
                 device=_mapping(facts, "device"),
                 consents=_mapping(facts, "consents"),
                 risk=_risk(facts),
+                extra=_extra(caller),
             )
         except PassportUnmintable:
             raise Refusal("identity-unavailable", reason="context-unusable") from None
         except KeyUnavailable:
             raise Refusal("keys-unavailable", reason="passport-key") from None
         exchange.set_field(_HEADER, token.encode("ascii"))
+
+    async def _facts(self, caller: Caller, subject: str) -> Mapping[str, Any]:
+        if self._identity is None or caller.profile is not None or (caller.user is None and caller.key_id is None):
+            return {}
+        try:
+            return await self._identity.context(
+                sub=subject, keyid=caller.key_id, device=caller.device, route=self._route
+            )
+        except DependencyUnavailable:
+            raise Refusal("identity-unavailable", reason="context") from None
+
+
+def _user(caller: Caller, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if caller.profile is not None:
+        return caller.profile
+    return _mapping(facts, "user") if caller.user is not None else None
+
+
+def _extra(caller: Caller) -> Mapping[str, str] | None:
+    """The OAuth client and the certificate's name, where the caller has them beside or instead of a user."""
+    if caller.client_id is None and caller.service is None:
+        return None
+    named = (("client_id", caller.client_id), ("svc", caller.service))
+    return {name: value for name, value in named if value is not None}
 
 
 def _mapping(facts: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
