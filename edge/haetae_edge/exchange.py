@@ -159,6 +159,9 @@ class Facts:
     reference: str | None = None
 
 
+ResponseStep = Callable[["Exchange", Response], None]
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request being served.
@@ -166,7 +169,9 @@ class Exchange:
     `variables` are the URI variables of the matched `Path`. `path`, `query` and `fields` are what the upstream will
     be sent; they start as the request's own. `body` is the request body: bytes once a filter has read it whole.
     `still_allowed` says, for a connection that outlives its request, whether policies would let it begin now. `inform`
-    passes an interim answer (1xx) on; it is None for a client that knows none.
+    passes an interim answer (1xx) on; it is None for a client that knows none. `host` is what the upstream is told the
+    client addressed, when that is not the upstream's own name. `finish` has the last word on an answer of the gateway's
+    own endpoints, as a filter's response step has on a route's.
     """
 
     request: Request
@@ -184,6 +189,8 @@ class Exchange:
     state: dict[str, Any] = field(default_factory=dict)
     still_allowed: Callable[[], bool] | None = None
     inform: Callable[[int, Fields], None] | None = None
+    host: bytes | None = None
+    finish: ResponseStep | None = None
 
     def begin_forwarding(self) -> None:
         """Set what will be sent from the request as received, minus what no hop passes on."""
@@ -204,6 +211,5 @@ class Exchange:
 
 
 Step = Callable[[Exchange], "Awaitable[None] | None"]
-ResponseStep = Callable[[Exchange, Response], None]
 Send = Callable[[Exchange], Awaitable[Response]]
 Around = Callable[[Send], Send]

@@ -53,6 +53,8 @@ class Pipeline:
         if route is not None:
             for step in route.after:
                 step(exchange, response)
+        elif exchange.finish is not None:
+            exchange.finish(exchange, response)
         if exchange.seal is not None and response.tunnel is None:
             exchange.seal.apply(exchange, response)
         return response
@@ -62,6 +64,9 @@ class Pipeline:
         via = request.values.get(b"via")
         if via is not None and _names(via, self._via):
             raise Refusal("loop-detected", reason="via")
+        endpoint = self._well_known.endpoint(request)
+        if endpoint is not None:
+            return await endpoint(exchange)
         matched = self._table.match(request)
         if matched is None:
             document = self._well_known.answer(request)

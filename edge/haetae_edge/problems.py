@@ -62,6 +62,11 @@ _ROWS = (
     Problem("body-undecryptable", 400, Side.CLIENT, "The body cannot be opened"),
     Problem("token-invalid", 401, Side.CLIENT, "A valid access token is required"),
     Problem("insufficient-scope", 403, Side.CLIENT, "The access token does not allow this"),
+    # Staff, signed in with a browser
+    Problem("login-required", 401, Side.CLIENT, "Please sign in"),
+    Problem("login-invalid", 400, Side.CLIENT, "This sign-in could not be completed; please start again"),
+    Problem("not-permitted", 403, Side.CLIENT, "You may not open this"),
+    Problem("foreign-origin", 403, Side.CLIENT, "Another site's page may not make this request"),
     # What policies say
     Problem("blocked", 403, Side.POLICY, "This request is not allowed"),
     Problem("challenge", 401, Side.POLICY, "Please sign in again"),
@@ -71,6 +76,8 @@ _ROWS = (
     Problem("policies-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("identity-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("keys-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
+    Problem("sessions-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=2),
+    Problem("sign-in-unavailable", 503, Side.DEPENDENCY, "Signing in is not possible at the moment", retry_after=5),
     # The other side
     Problem("upstream-unreachable", 502, Side.UPSTREAM, "The service cannot be reached"),
     Problem("upstream-invalid", 502, Side.UPSTREAM, "The service gave an answer that cannot be used"),

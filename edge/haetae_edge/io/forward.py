@@ -58,10 +58,10 @@ class Forwarder:
 
     def __init__(self, upstream: Upstream, *, host: bytes, via: bytes) -> None:
         self._upstream = upstream
-        self._host = b"host: %b\r\n" % host
+        self._host = host
         self._via = b"via: 1.1 %b\r\n" % via
         self._name = host.decode("ascii")
-        self._forwarding: dict[tuple[str, str, str], bytes] = {}
+        self._forwarding: dict[tuple[str, str, str, bytes], bytes] = {}
         self._answers: dict[tuple[tuple[bytes, bytes], ...], Fields] = {}
 
     async def send(self, exchange: Exchange) -> Response:
@@ -104,10 +104,11 @@ class Forwarder:
 
     def _head(self, exchange: Exchange, *, upgrade: bool) -> bytes:
         request = exchange.request
-        key = (request.client.text, request.authority.value, request.scheme)
+        host = exchange.host or self._host
+        key = (request.client.text, request.authority.value, request.scheme, host)
         forwarding = self._forwarding.get(key)
         if forwarding is None:
-            forwarding = self._host + forwarding_lines(request)
+            forwarding = b"host: %b\r\n%b" % (host, forwarding_lines(request))
             if len(self._forwarding) >= _CACHE_ENTRIES:
                 self._forwarding.clear()
             self._forwarding[key] = forwarding
