@@ -13,6 +13,8 @@ from typing import Final, cast
 import http_sf
 
 Parameters = Mapping[str, object]
+Token = http_sf.Token
+"""A bare item that is a word rather than a text in quotes."""
 Item = tuple[object, Parameters]
 """A bare item with its parameters. The bare item may itself be a list of items: then it is an Inner List."""
 

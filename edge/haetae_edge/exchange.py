@@ -15,6 +15,7 @@ from haetae_edge.headers import folded, forwardable
 from haetae_edge.request import Request
 
 if TYPE_CHECKING:
+    from haetae_edge.auth_report import AuthReport
     from haetae_edge.problems import Problem
     from haetae_edge.route import Route
     from haetae_edge.services import DeviceRecord
@@ -144,7 +145,11 @@ class Seal(Protocol):
 
 @dataclass(slots=True)
 class Facts:
-    """What the access log and the behaviour event say beside the request itself; fixed words only."""
+    """What the access log and the behaviour event say beside the request itself; fixed words only.
+
+    `claimed_device` is who a request said it was when that could not be verified. `report` and `items` are what the
+    upstream said of a log-in, and of how many things it returned.
+    """
 
     signature: str | None = None
     nonce: str | None = None
@@ -157,6 +162,9 @@ class Facts:
     reason: str | None = None
     upstream: str | None = None
     reference: str | None = None
+    claimed_device: str | None = None
+    report: AuthReport | None = None
+    items: int | None = None
 
 
 ResponseStep = Callable[["Exchange", Response], None]

@@ -152,6 +152,8 @@ def _kind(hint: Any) -> tuple[type, bool]:
 
 
 _NAMES: Final = tuple(field.name for field in fields(Event))
+#: Where each field stands in the array; the schema version is before them all.
+PLACES: Final = {name: place for place, name in enumerate(_NAMES, 1)}
 _HINTS: Final = get_type_hints(Event)
 _KINDS: Final = {name: _kind(_HINTS[name]) for name in _NAMES}
 _REQUIRED: Final = frozenset({"id", "ts", "gw"})

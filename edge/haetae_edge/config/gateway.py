@@ -178,6 +178,24 @@ class UpstreamPoolSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventSettings:
+    """Behaviour events for fraud detection, one per request; they need `redis` and `passport`."""
+
+    enabled: Annotated[bool, Doc("Whether events are sent.")] = True
+    shards: Annotated[int, Doc("Streams that events are spread over, by network; the same at every gateway.")] = 1
+    ring: Annotated[int, Doc("Events that may wait while the store is away.")] = 50_000
+    ceiling: Annotated[int, Doc("Stream entries kept at most when nobody reads them.")] = 50_000
+    networks_file: Annotated[
+        FilePath | None, Doc("Whose an address is: lines of `CIDR,asn,country,kind`. Read at the start.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        _positive(self, "ring", "ceiling")
+        if not 1 <= self.shards <= 64:
+            raise ArgumentError("shards", "is 1 to 64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessLogSettings:
     """Where the line of each request goes."""
 
@@ -207,6 +225,7 @@ class GatewayConfig:
     issuers: Annotated[tuple[IssuerSettings, ...], Doc("Issuers of access tokens.")] = ()
     passport: Annotated[PassportSettings | None, Doc("The Passport minted for services.")] = None
     upstream: Annotated[UpstreamPoolSettings, Doc("Connections to upstreams.")] = UpstreamPoolSettings()
+    events: Annotated[EventSettings, Doc("Behaviour events for fraud detection.")] = EventSettings()
     access_log: Annotated[AccessLogSettings, Doc("One JSON line per request.")] = AccessLogSettings()
     default_filters: Annotated[tuple[Filter, ...], Derived] = ()
     routes: Annotated[tuple[RouteDefinition, ...], Derived] = ()
@@ -226,6 +245,7 @@ class GatewayConfig:
 
 __all__ = [
     "AccessLogSettings",
+    "EventSettings",
     "GatewayConfig",
     "IdentitySettings",
     "IssuerSettings",

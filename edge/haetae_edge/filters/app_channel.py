@@ -50,6 +50,7 @@ from haetae_edge.services import (
 )
 
 _MIB = 1024 * 1024
+_MAX_CLAIM = 128
 #: What belonged to the channel and ends here.
 _CHANNEL_FIELDS = frozenset(
     {
@@ -149,8 +150,10 @@ class _Channel:
         view = _SignedView(exchange.request)
         try:
             unverified = parse_app_signature(view)
+            exchange.facts.claimed_device = unverified.keyid[:_MAX_CLAIM]
             check_window(unverified, now=self._services.clock(), window=self._window)
             record = await self._device(exchange, unverified)
+            exchange.facts.claimed_device = record.device_id
             verify_app_signature(unverified, record.key)
             digest = view.field_lines("content-digest")
             if digest or exchange.body is not None:

@@ -25,6 +25,7 @@ from haetae_edge.address import AddressReader
 from haetae_edge.config.gateway import GatewayConfig, IssuerSettings, UpstreamPoolSettings
 from haetae_edge.exchange import Send, Step
 from haetae_edge.filter import BuildContext, Steps
+from haetae_edge.io.events import Events, open_events
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.identity import HttpIdentityService
 from haetae_edge.io.keys import GatewayKeys
@@ -53,6 +54,7 @@ class Composition:
     policies: EdgePolicies | None
     nonces: RedisNonces | None
     references: References
+    events: Events | None
 
     def not_ready(self) -> str | None:
         """Why this worker should not be sent requests yet, or None."""
@@ -76,6 +78,9 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
         keys = await _add_keys(config, services, stack, well_known)
         if policies is not None:
             _forget_on_policy(policies, services)
+        events = await stack.enter_async_context(
+            open_events(config, worker=worker, key=keys.event_key() if keys is not None else None)
+        )
         via = f"haetae-{config.name}".encode("ascii")
         routes = _Routes(config, services, via)
         stack.push_async_callback(routes.close)
@@ -90,6 +95,7 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
             references=References(
                 ReferenceMaker(key=keys.reference_key() if keys is not None else os.urandom(KEY_BYTES)), policies
             ),
+            events=events,
         )
 
 
@@ -206,7 +212,12 @@ class _Routes:
             gateway=self._config.name, route_id=definition.id, upstream=origin.host, services=self._services
         )
         built = [filter_.build(context) for filter_ in definition.filters]
-        forwarder = Forwarder(self._upstream(origin), host=_host_of(definition.uri), via=self._via)
+        forwarder = Forwarder(
+            self._upstream(origin),
+            host=_host_of(definition.uri),
+            via=self._via,
+            auth_events=definition.metadata.get("auth-events") is True,
+        )
         send: Send = forwarder.send
         for steps in reversed(built):
             if steps.around is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from haetae_edge.auth_report import read_auth_report, read_items
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange, Fields, Response
 from haetae_edge.headers import HOP_BY_HOP, connection_options, is_gateways_own, is_safe_value, write_fields
@@ -38,7 +39,10 @@ _CACHE_ENTRIES: Final = 16_384
 _REMEMBERED_HEADS: Final = 256
 _METHODS: Final = {method: method.encode("ascii") for method in METHODS}
 _DROPPED: Final = HOP_BY_HOP | {b"content-length"}
+_REPORTS: Final = frozenset({b"haetae-auth", b"haetae-items"})
 _BODILESS: Final = frozenset({204, 304})
+
+_Pairs = tuple[tuple[bytes, bytes], ...]
 
 #: Upstream failures → rows of the problem table; every other one is an answer that cannot be used.
 _PROBLEMS: Final[dict[type[UpstreamError], str]] = {
@@ -56,13 +60,15 @@ _PROBLEMS: Final[dict[type[UpstreamError], str]] = {
 class Forwarder:
     """Sends exchanges of one route to one upstream."""
 
-    def __init__(self, upstream: Upstream, *, host: bytes, via: bytes) -> None:
+    def __init__(self, upstream: Upstream, *, host: bytes, via: bytes, auth_events: bool = False) -> None:
+        """`auth_events`: the upstream checks credentials and may report what came of it."""
         self._upstream = upstream
         self._host = host
         self._via = b"via: 1.1 %b\r\n" % via
         self._name = host.decode("ascii")
+        self._auth_events = auth_events
         self._forwarding: dict[tuple[str, str, str, bytes], bytes] = {}
-        self._answers: dict[tuple[tuple[bytes, bytes], ...], Fields] = {}
+        self._answers: dict[_Pairs, tuple[Fields, _Pairs]] = {}
 
     async def send(self, exchange: Exchange) -> Response:
         """One call to the upstream. Raises `Refusal` for every way it can fail before an answer has begun."""
@@ -84,23 +90,34 @@ class Forwarder:
             raise Refusal(_PROBLEMS.get(type(error), "upstream-invalid"), reason=error.code) from error
         except ClientBodyError as error:
             raise Refusal("request-malformed", reason=error.code) from error
-        return self._response(answer, method=request.method)
+        return self._response(answer, exchange)
 
-    def _response(self, answer: UpstreamResponse, *, method: str) -> Response:
+    def _response(self, answer: UpstreamResponse, exchange: Exchange) -> Response:
+        method = exchange.request.method
         key = tuple(answer.headers)
         known = self._answers.get(key)
         if known is None:
-            known = _end_to_end(answer.headers)
+            known = _end_to_end(answer.headers), tuple(pair for pair in key if pair[0] in _REPORTS)
             if len(self._answers) >= _REMEMBERED_HEADS:
                 self._answers.clear()
             self._answers[key] = known
-        fields = known[:]
+        if known[1]:
+            self._take_reports(exchange, known[1])
+        fields = known[0][:]
         status, body = answer.status, answer.body
         if status == 101:
             return _switched(answer, fields)
         if method == "HEAD" or status in _BODILESS:
             return Response(status=status, fields=fields, body=b"", announced_length=answer.length)
         return Response(status=status, fields=fields, body=answer if body is None else body)
+
+    def _take_reports(self, exchange: Exchange, reports: _Pairs) -> None:
+        """What the upstream tells the gateway alone; `_end_to_end` keeps it from the client."""
+        for name, value in reports:
+            if name == b"haetae-items":
+                exchange.facts.items = read_items(value)
+            elif self._auth_events:
+                exchange.facts.report = read_auth_report(value)
 
     def _head(self, exchange: Exchange, *, upgrade: bool) -> bytes:
         request = exchange.request

@@ -17,6 +17,7 @@ from haetae_passport import JWKS_PATH, PassportMinter, jwks_document
 from haetae_edge.well_known import APP_KEYS_PATH, WellKnown
 
 _REFERENCE_LABEL = b"haetae/1 support references"
+_EVENT_LABEL = b"haetae/1 behaviour events"
 _log = logging.getLogger("haetae.keys")
 
 
@@ -42,6 +43,11 @@ class GatewayKeys:
         """The 32-byte key of support references: the same wherever the root key is, and of no use for anything else."""
         secret = self._root.entries[0].key.jwk.ed25519_seed()
         return hkdf_expand(hkdf_extract(b"", secret), _REFERENCE_LABEL, 32)
+
+    def event_key(self) -> bytes:
+        """The 32-byte key of the hashes in behaviour events, the same at every gateway with this root key."""
+        secret = self._root.entries[0].key.jwk.ed25519_seed()
+        return hkdf_expand(hkdf_extract(b"", secret), _EVENT_LABEL, 32)
 
     def publish(self, well_known: WellKnown, *, now: float) -> None:
         """Render both public documents as of `now` (Unix seconds)."""

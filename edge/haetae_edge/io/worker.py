@@ -26,6 +26,7 @@ from haetae_edge.exchange import Exchange, Response
 from haetae_edge.io.access_log import AccessLog
 from haetae_edge.io.admin import admin_application
 from haetae_edge.io.compose import Composition, compose
+from haetae_edge.io.events import Events
 from haetae_edge.io.server import ClientConnection, GatewayServer
 from haetae_edge.io.supervisor import WorkerStart
 from haetae_edge.metrics import NO_ROUTE, EdgeMetrics, Gauge
@@ -118,7 +119,7 @@ class _Worker:
             addresses=parts.addresses,
             limits=self._config.limits.limits(),
             deadlines=self._config.upstream.deadlines(),
-            observer=self._observer(access_log),
+            observer=self._observer(access_log, parts.events),
             loop=loop,
         )
         self._metrics.watch(
@@ -140,10 +141,12 @@ class _Worker:
         if parts.policies is not None:
             parts.policies.on_change(server.live.check_soon)
             self._metrics.watch(*parts.policies.gauges())
+        if parts.events is not None:
+            self._metrics.watch(*parts.events.sender.gauges())
         return server
 
     def _observer(
-        self, access_log: AccessLog | None
+        self, access_log: AccessLog | None, events: Events | None
     ) -> Callable[[Exchange | None, ClientConnection, Response, float, int], None]:
         gateway, revision = self._config.name, self._config.revision[:12]
         route_of = self._metrics.route
@@ -156,6 +159,8 @@ class _Worker:
             route_of(route.id if route is not None else NO_ROUTE).observe(
                 response.status, seconds, sent, problem.code if problem is not None else None
             )
+            if events is not None and exchange is not None:
+                events.observe(exchange, response, seconds=seconds, sent=sent)
             if access_log is not None:
                 access_log.append(
                     partial(
