@@ -67,3 +67,75 @@ class SettingsInvalid(OidcError):
     """A token policy or key source was configured in a way that cannot be secure or cannot work."""
 
     code = "settings-invalid"
+
+
+class SessionMissing(OidcError):
+    """There is no such session: no ticket, a forged one, or one whose session ended. Sign in again.
+
+    `reason` is one of `no-ticket`, `malformed`, `unknown`, `forged`, `idle`, `expired`, `ended`.
+    """
+
+    code = "session-missing"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SessionStoreUnavailable(OidcError):
+    """The session store did not answer. This says nothing about the session: keep the cookie, answer 503."""
+
+    code = "session-store-unavailable"
+
+
+class LoginInvalid(OidcError):
+    """The answer of the provider to a login may not be accepted. `reason` is one stable word."""
+
+    code = "login-invalid"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class LoginStale(OidcError):
+    """The login that this answer belongs to is unknown in this browser, over, or already used: start again.
+
+    `return_to` is where that login was going, or `/`; it is what `begin` was given and nothing from the request.
+    """
+
+    code = "login-stale"
+
+    def __init__(self, return_to: str = "/") -> None:
+        super().__init__("the login is unknown, over or already used")
+        self.return_to = return_to
+
+
+class ProviderUnavailable(OidcError):
+    """The provider does not answer, or answers what cannot be used. `retry_after` is in seconds."""
+
+    code = "provider-unavailable"
+
+    def __init__(self, why: str, *, retry_after: float = 5.0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+
+
+class TokenRefused(OidcError):
+    """The provider refused a grant. `error` is a code of RFC 6749 section 5.2, or `other`."""
+
+    code = "token-refused"
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class LogoutTokenInvalid(OidcError):
+    """The logout token may not be acted on. `reason` is one stable word."""
+
+    code = "logout-token-invalid"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
