@@ -177,9 +177,8 @@ class Exchange:
     `variables` are the URI variables of the matched `Path`. `path`, `query` and `fields` are what the upstream will
     be sent; they start as the request's own. `body` is the request body: bytes once a filter has read it whole.
     `still_allowed` says, for a connection that outlives its request, whether policies would let it begin now. `inform`
-    passes an interim answer (1xx) on; it is None for a client that knows none. `host` is what the upstream is told the
-    client addressed, when that is not the upstream's own name. `finish` has the last word on an answer of the gateway's
-    own endpoints, as a filter's response step has on a route's.
+    passes an interim answer (1xx) on; it is None for a client that knows none. `on_finished` is told the status once
+    the request is through; 499 when the client did not wait for it.
     """
 
     request: Request
@@ -197,6 +196,7 @@ class Exchange:
     state: dict[str, Any] = field(default_factory=dict)
     still_allowed: Callable[[], bool] | None = None
     inform: Callable[[int, Fields], None] | None = None
+    on_finished: Callable[[int], None] | None = None
     host: bytes | None = None
     finish: ResponseStep | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from haetae_crypto.app_channel import DeviceKey
 from haetae_crypto.content_key import ContentKey
@@ -18,13 +18,22 @@ from haetae_policy import ApiFacts, Facts, Verdict
 
 from haetae_edge.errors import EdgeError
 
+if TYPE_CHECKING:
+    from haetae_edge.staff.gate import StaffGate
+
 
 class StoreUnavailable(Exception):
     """The shared store did not answer within its deadline. Never means "no"."""
 
 
 class NonceSeen(Exception):
-    """The nonce was claimed before: this is a replay."""
+    """The nonce was claimed before. `unanswered`: by an attempt that got no answer or a 5xx, so that this may be the
+    same client trying again; refused all the same, but no sign of an attack.
+    """
+
+    def __init__(self, *, unanswered: bool = False) -> None:
+        super().__init__("the nonce was claimed before")
+        self.unanswered = unanswered
 
 
 class UnknownDevice(Exception):
@@ -40,6 +49,10 @@ class NonceStore(Protocol):
 
     async def claim(self, keyid: str, nonce: str, *, ttl_ms: int) -> None:
         """Claim once, atomically. Raises NonceSeen or StoreUnavailable."""
+        ...
+
+    def mark_unanswered(self, keyid: str, nonce: str) -> None:
+        """Note that the request which claimed this got no answer; best effort, waits for nothing."""
         ...
 
 
@@ -158,6 +171,7 @@ class Services:
     tokens: Tokens | None = None
     policies: Policies | None = None
     passports: Passports | None = None
+    staff: StaffGate | None = None
 
 
 T = TypeVar("T")

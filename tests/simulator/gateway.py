@@ -42,6 +42,7 @@ class RouteUnderTest:
     predicates: tuple[Predicate, ...] = (Path(patterns=("/**",)),)
     filters: tuple[Filter, ...] = ()
     order: int = 0
+    auth_events: bool = False
 
 
 class Finished(NamedTuple):
@@ -159,7 +160,8 @@ async def gateway(
 def _bind(index: int, route: RouteUnderTest, upstream: Upstream, services: Services) -> Route:
     context = BuildContext(gateway="test", route_id=route.id, upstream="127.0.0.1", services=services)
     built = [item.build(context) for item in route.filters]
-    send: Send = Forwarder(upstream, host=b"127.0.0.1:%d" % route.port, via=VIA).send
+    host = b"127.0.0.1:%d" % route.port
+    send: Send = Forwarder(upstream, host=host, via=VIA, auth_events=route.auth_events).send
     for steps in reversed(built):
         send = steps.around(send) if steps.around is not None else send
     placed = [step for steps in built for step in steps.request]

@@ -51,11 +51,12 @@ async def world(
     pool: UpstreamSettings | None = None,
     scheme: str = "http",
     deadlines: Deadlines | None = None,
+    auth_events: bool = False,
 ) -> AsyncIterator[World]:
     """Start the world with one route that takes every path."""
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(recording_upstream())
-        route = RouteUnderTest(port=upstream.port, filters=filters)
+        route = RouteUnderTest(port=upstream.port, filters=filters, auth_events=auth_events)
         running = await stack.enter_async_context(
             gateway(
                 route,

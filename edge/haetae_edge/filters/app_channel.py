@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 from haetae_crypto.accept_encoding import lists_coding
@@ -51,6 +52,8 @@ from haetae_edge.services import (
 
 _MIB = 1024 * 1024
 _MAX_CLAIM = 128
+#: 499 stands for a client that left before its answer; above it, the fault was on our side or behind us.
+_UNANSWERED = 499
 #: What belonged to the channel and ends here.
 _CHANNEL_FIELDS = frozenset(
     {
@@ -202,8 +205,8 @@ class _Channel:
             await self._nonces.claim(signed.keyid, signed.nonce, ttl_ms=ttl_ms)
         except ClockSkew:
             raise self._refuse(exchange, "clock-skew", "expired") from None
-        except NonceSeen:
-            exchange.facts.nonce = "replay"
+        except NonceSeen as seen:
+            exchange.facts.nonce = "retry" if seen.unanswered else "replay"
             raise Refusal("replayed", reason="nonce-seen", headers=_CHALLENGE) from None
         except StoreUnavailable:
             if self._arguments.on_replay_store_down == "refuse" or exchange.request.method not in (
@@ -214,6 +217,12 @@ class _Channel:
             exchange.facts.nonce = "unchecked"
             return
         exchange.facts.nonce = "ok"
+        exchange.on_finished = partial(self._finished, signed)
+
+    def _finished(self, signed: _Signed, status: int) -> None:
+        """Whoever got no answer may try again with the same signed bytes; that is then no attack."""
+        if status >= _UNANSWERED:
+            self._nonces.mark_unanswered(signed.keyid, signed.nonce)
 
     def open(self, exchange: Exchange) -> None:
         """Open the content key and the body; arrange for the answer to be sealed."""

@@ -1,9 +1,9 @@
 """One-time claims in Redis: `SET key value NX PX ttl`, all claims of one loop turn in one write.
 
-Rules kept (app channel section 3): one command, atomic; never a read before it; never sent twice, because a lost reply
-would turn an honest request into a replay; an answer within the deadline or `StoreUnavailable`. A store that misses the
-deadline is cut off and dialled again in the background; until it answers, claims fail at once, so that a hung Redis
-costs neither memory nor time.
+Rules kept (app channel section 3): one command, atomic; never a read before it (the one after "exists" only tells what
+kind of repetition it was); never sent twice, because a lost reply would turn an honest request into a replay; an answer
+within the deadline or `StoreUnavailable`. A store that misses the deadline is cut off and dialled again in the
+background; until it answers, claims fail at once, so that a hung Redis costs neither memory nor time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ _PAUSE: Final = 0.1
 #: Seconds by which a timer may be late before that says something about the loop.
 _LATE: Final = 0.01
 _MAX_WAITING: Final = 10_000
+_UNANSWERED: Final = b"2"
+
+
+def _ignore(reply: object) -> None:
+    """Nobody waits for this answer."""
 
 
 class _Turn:
@@ -72,6 +77,8 @@ class RedisNonces:
             raise StoreUnavailable
         done: asyncio.Future[None] = loop.create_future()
 
+        key = self._key(keyid, nonce)
+
         def on_reply(reply: object) -> None:
             if done.done():
                 return
@@ -79,13 +86,17 @@ class RedisNonces:
             if reply == b"OK":
                 done.set_result(None)
             elif reply is None:
-                done.set_exception(NonceSeen())
+                loop.call_later(self._deadline, on_first, LOST)
+                link.send(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key), (on_first,))
             else:
                 done.set_exception(StoreUnavailable())
 
+        def on_first(reply: object) -> None:
+            if not done.done():
+                done.set_exception(NonceSeen(unanswered=reply == _UNANSWERED))
+
         if not self._commands:
             loop.call_soon(self._flush)
-        key = b"%b%b:%b" % (self._prefix, keyid.encode(), nonce.encode())
         ttl = b"%d" % ttl_ms
         self._commands.append(
             b"*6\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$1\r\n1\r\n$2\r\nNX\r\n$2\r\nPX\r\n$%d\r\n%b\r\n"
@@ -93,6 +104,20 @@ class RedisNonces:
         )
         self._replies.append(on_reply)
         await done
+
+    def mark_unanswered(self, keyid: str, nonce: str) -> None:
+        """Change the claim's value, not its life; a store that is away hears nothing of it."""
+        link = self._link
+        if link is None or not link.usable or link.waiting >= _MAX_WAITING:
+            return
+        key = self._key(keyid, nonce)
+        link.send(
+            b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$1\r\n%b\r\n$2\r\nXX\r\n$7\r\nKEEPTTL\r\n" % (len(key), key, _UNANSWERED),
+            (_ignore,),
+        )
+
+    def _key(self, keyid: str, nonce: str) -> bytes:
+        return b"%b%b:%b" % (self._prefix, keyid.encode(), nonce.encode())
 
     def _flush(self) -> None:
         commands, self._commands = self._commands, []

@@ -39,6 +39,7 @@ class Nonces:
 
     def __init__(self) -> None:
         self.claimed: set[tuple[str, str]] = set()
+        self.unanswered: set[tuple[str, str]] = set()
         self.down = False
 
     async def claim(self, keyid: str, nonce: str, *, ttl_ms: int) -> None:
@@ -46,8 +47,11 @@ class Nonces:
         if self.down:
             raise StoreUnavailable
         if (keyid, nonce) in self.claimed:
-            raise NonceSeen
+            raise NonceSeen(unanswered=(keyid, nonce) in self.unanswered)
         self.claimed.add((keyid, nonce))
+
+    def mark_unanswered(self, keyid: str, nonce: str) -> None:
+        self.unanswered.add((keyid, nonce))
 
 
 class Identity:
@@ -313,3 +317,19 @@ async def test_unsigned_request_is_told_what_to_sign_and_the_connection_goes_on(
         assert b'tag="haetae-app"' in answer.value(b"accept-signature")
         await edge.client.send(NEXT)
         await edge.refused("signature-invalid", 401, closes=False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", "retry"), (ok(b""), "replay")]
+)
+async def test_repeating_what_got_no_answer_is_refused_but_told_from_an_attack(answer: bytes, kind: str) -> None:
+    gate = channel()
+    async with world(filters=(AppChannel(),), services=gate.services) as edge:
+        edge.upstream.on("/transfers?to=joon&amount=1", answer)
+        data = raw(signed())
+        await ask(edge, data)
+        again = await ask(edge, data)
+        assert (again.status, again.problem()) == (401, "replayed")
+        finished = await edge.gateway.finished.until(2)
+        assert finished[1].exchange is not None
+        assert finished[1].exchange.facts.nonce == kind

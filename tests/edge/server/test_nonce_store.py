@@ -236,3 +236,20 @@ async def test_closed_store_leaves_nobody_waiting(under_way: bool) -> None:
         await nonces.close()
         async with asyncio.timeout(1):
             assert set(await asyncio.gather(*waiting)) == {"down"}
+
+
+async def test_a_claim_marked_unanswered_is_still_one_and_its_repetition_says_so() -> None:
+    async with valkey() as server, store(server) as one, store(server) as two:
+        await one.claim("key", "n", ttl_ms=TTL)
+        one.mark_unanswered("key", "n")
+        one.mark_unanswered("key", "never-claimed")
+        with pytest.raises(NonceSeen) as seen:
+            await one.claim("key", "n", ttl_ms=TTL)
+        assert seen.value.unanswered
+        with pytest.raises(NonceSeen) as seen:
+            await two.claim("key", "n", ttl_ms=TTL)
+        assert seen.value.unanswered
+        client = server.client()
+        assert 0 < await client.pttl("t:nonce:key:n") <= TTL
+        await client.aclose()
+        await two.claim("key", "never-claimed", ttl_ms=TTL)

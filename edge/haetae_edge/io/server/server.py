@@ -148,6 +148,8 @@ class GatewayServer(web.Server):
             if exchange is not None and exchange.still_allowed is not None:
                 self.live.discard(exchange)
             if response is not None:
+                if exchange is not None and exchange.on_finished is not None:
+                    exchange.on_finished(response.status)
                 self._observe(exchange, connection, response, time.perf_counter() - started, sent)
 
     def _unanswered(self, exchange: Exchange) -> Response:
