@@ -29,6 +29,12 @@ _ROWS = (
         must_not=("OidcSession", "MtlsIdentity", "PartnerTls", "TokenRelay"),
     ),
     Profile(
+        name="internal",
+        purpose="staff reaching tools such as Kibana, Grafana, Pinpoint and dashboards",
+        must=(("OidcSession",), ("Block",)),
+        must_not=("AppChannel", "VerifyJwt", "Introspect", "PartnerTls", "TokenRelay"),
+    ),
+    Profile(
         name="plain",
         purpose="benchmarks and trusted networks: nobody is authenticated, and the gateway says so when it starts",
         must=(),

@@ -10,6 +10,7 @@ from haetae_edge.filters.add_request_header import AddRequestHeader
 from haetae_edge.filters.add_response_header import AddResponseHeader
 from haetae_edge.filters.app_channel import AppChannel
 from haetae_edge.filters.block import Block
+from haetae_edge.filters.oidc_session import OidcSession
 from haetae_edge.filters.passport import Passport
 from haetae_edge.filters.prefix_path import PrefixPath
 from haetae_edge.filters.remove_request_header import RemoveRequestHeader
@@ -24,6 +25,7 @@ _CLASSES: Final[tuple[type[Filter], ...]] = (
     AddResponseHeader,
     AppChannel,
     Block,
+    OidcSession,
     Passport,
     PrefixPath,
     RemoveRequestHeader,

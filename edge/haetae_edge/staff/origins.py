@@ -1,0 +1,59 @@
+"""Which pages may make a browser act with a person's session: those of the tool's own origin, and the listed ones.
+
+`Sec-Fetch-Site` says it without doubt where it is sent; `Origin` is the older word for it. Whoever says neither while
+changing something is refused: a browser always says one of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from haetae_edge.errors import Refusal
+from haetae_edge.headers import is_safe_value
+from haetae_edge.request import Request
+from haetae_edge.staff.navigation import single
+from haetae_edge.target import parse_authority
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def parse_web_origin(text: str) -> str:
+    """`https://host[:port]` as browsers write it: lower case, no default port. Raises ValueError."""
+    if not text.isascii() or not is_safe_value(text.encode("ascii")):
+        raise ValueError("write an origin such as `https://kibana.example.org`")
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or text != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("write an origin such as `https://kibana.example.org`: no path, no slash at the end")
+    try:
+        authority = parse_authority(parts.netloc, scheme=parts.scheme)
+    except Refusal:
+        raise ValueError("write an origin such as `https://kibana.example.org:8443`") from None
+    return f"{parts.scheme}://{authority.value}"
+
+
+def check_origin(request: Request, *, own: str, allowed: frozenset[str]) -> None:
+    """Refuse what a foreign page makes a browser do. `own` is the tool's origin.
+
+    Upgrades are checked like changes: a WebSocket is not held back by CORS (RFC 6455 section 10.2). Raises
+    Refusal("foreign-origin").
+    """
+    upgrade = b"upgrade" in request.options
+    if request.method in _SAFE and not upgrade:
+        return
+    origin = allowed_origin(request, allowed | {own})
+    if origin is not None:
+        return
+    if b"origin" in request.values or upgrade:
+        raise Refusal("foreign-origin", reason="origin")
+    if single(request, b"sec-fetch-site") not in (b"same-origin", b"none"):
+        raise Refusal("foreign-origin", reason="fetch-site")
+
+
+def allowed_origin(request: Request, allowed: frozenset[str]) -> str | None:
+    """The `Origin` of a request if it is one of these."""
+    values = request.values.get(b"origin", ())
+    if len(values) != 1:
+        return None
+    origin = values[0].decode("ascii").lower()
+    return origin if origin in allowed else None

@@ -1,0 +1,31 @@
+"""Elasticsearch: run-as. The name must be one of the native, file, LDAP or Active Directory realm, in plain ASCII.
+
+The credentials of the user that may run as others are set by the route (`AddRequestHeader=Authorization, …`). Nothing
+here is a page.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from haetae_edge.exchange import Fields
+from haetae_edge.staff.presets.model import Person, Preset, exact
+
+RUN_AS_FIELDS: Final = frozenset(
+    {
+        b"es-security-runas-user",
+        b"es-secondary-authorization",
+        b"es-client-authentication",
+        b"es-secondary-x-client-authentication",
+    }
+)
+
+
+def run_as(person: Person, name: str) -> Fields:
+    """The field by which Elasticsearch knows the person. Raises NameUnusable."""
+    return [(b"es-security-runas-user", exact(name))]
+
+
+ELASTICSEARCH = Preset(
+    name="elasticsearch", identity="headers", headers=run_as, fields=RUN_AS_FIELDS, api_paths=("/**",)
+)
