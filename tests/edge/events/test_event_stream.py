@@ -38,7 +38,8 @@ async def sending(server: Valkey, **changes: Any) -> AsyncIterator[EventSender]:
 async def blobs(server: Valkey, shard: int = 0) -> list[Blob]:
     client = server.client()
     try:
-        return [decode_blob(fields[b"b"]) for _, fields in await client.xrange(stream_key("t:", shard))]
+        entries: Any = await client.xrange(stream_key("t:", shard))
+        return [decode_blob(fields[b"b"]) for _, fields in entries]
     finally:
         await client.aclose()
 
