@@ -10,13 +10,22 @@ Not done here: tokens in a form or query, which the caller refuses; what the tok
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
-from haetae_oidc.errors import BearerMalformed, OidcError, ScopeInsufficient, SettingsInvalid, TokenInvalid
+from haetae_oidc.errors import (
+    BearerMalformed,
+    DpopInvalid,
+    DpopNonceRequired,
+    OidcError,
+    ScopeInsufficient,
+    SettingsInvalid,
+    TokenInvalid,
+)
 
 MAX_BEARER_CHARS: Final = 8000
 _SCHEME: Final = "bearer"
+_DPOP: Final = "dpop"
 # RFC 9110 section 11.2: token68.
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 # What may stand in a quoted string without escapes (RFC 6750 section 3 forbids quote and backslash anyway).
@@ -43,6 +52,27 @@ def parse_bearer(lines: Sequence[str], *, max_chars: int = MAX_BEARER_CHARS) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class PresentedToken:
+    """An access token as it was sent: by `Bearer` (RFC 6750), or by `DPoP` with a proof beside it (RFC 9449)."""
+
+    scheme: Literal["Bearer", "DPoP"]
+    token: str = field(repr=False)
+
+
+def parse_presented(lines: Sequence[str], *, max_chars: int = MAX_BEARER_CHARS) -> PresentedToken | None:
+    """As `parse_bearer`, for both schemes in which an access token may be sent."""
+    if len(lines) == 1:
+        scheme, space, token = lines[0].partition(" ")
+        if scheme.lower() == _DPOP:
+            token = token.strip(" ")
+            if not space or len(token) > max_chars or _TOKEN68.fullmatch(token) is None:
+                raise BearerMalformed("Authorization: DPoP does not hold one token")
+            return PresentedToken("DPoP", token)
+    bearer = parse_bearer(lines, max_chars=max_chars)
+    return None if bearer is None else PresentedToken("Bearer", bearer)
+
+
+@dataclass(frozen=True, slots=True)
 class Challenge:
     """The status and the value of `WWW-Authenticate` to refuse a request with."""
 
@@ -64,6 +94,25 @@ def bearer_challenge(error: OidcError | None, *, realm: str, scopes: frozenset[s
     needed = error.required if isinstance(error, ScopeInsufficient) else scopes
     if needed:
         parts.append(f'scope="{_quotable(" ".join(sorted(needed)))}"')
+    return Challenge(status, ", ".join(parts))
+
+
+def dpop_challenge(
+    error: OidcError | None, *, realm: str, algorithms: frozenset[str], scopes: frozenset[str] = frozenset()
+) -> Challenge:
+    """The same by the scheme DPoP (RFC 9449 section 7.1): `algorithms` are those of proofs that are accepted."""
+    parts = [f'DPoP realm="{_quotable(realm)}"']
+    status, code = _status_and_code(error)
+    if isinstance(error, DpopNonceRequired):
+        code = "use_dpop_nonce"
+    elif isinstance(error, DpopInvalid):
+        code = "invalid_dpop_proof"
+    if code is not None:
+        parts.append(f'error="{code}"')
+    needed = error.required if isinstance(error, ScopeInsufficient) else scopes
+    if needed:
+        parts.append(f'scope="{_quotable(" ".join(sorted(needed)))}"')
+    parts.append(f'algs="{_quotable(" ".join(sorted(algorithms)))}"')
     return Challenge(status, ", ".join(parts))
 
 

@@ -139,3 +139,28 @@ class LogoutTokenInvalid(OidcError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class DpopInvalid(TokenInvalid):
+    """The proof of possession is missing, malformed, or for another request, token or key (RFC 9449 section 7.1)."""
+
+    code = "dpop-invalid"
+
+    def __init__(self, reason: str) -> None:
+        """`reason` names the rule that failed; it reads `dpop-…` in logs."""
+        super().__init__(f"dpop-{reason}")
+
+
+class DpopNonceRequired(DpopInvalid):
+    """The proof is good but lacks a nonce of ours that still holds (RFC 9449 section 9)."""
+
+    code = "dpop-nonce-required"
+
+    def __init__(self) -> None:
+        super().__init__("nonce")
+
+
+class IntrospectionUnavailable(OidcError):
+    """The introspection endpoint gave no usable answer. This says nothing about the token: answer 503."""
+
+    code = "introspection-unavailable"
