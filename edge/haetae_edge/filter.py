@@ -8,12 +8,13 @@ file and line. `build` runs once per route, at start; nothing about configuratio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from haetae_edge.exchange import Around, ResponseStep, Step
+    from haetae_edge.exchange import Around, Exchange, Response, ResponseStep, Step
     from haetae_edge.services import Services
 
 
@@ -37,12 +38,14 @@ class Phase(IntEnum):
 class Steps:
     """What a filter does: steps on the way in with their phases, a wrapper around sending, a step on the way out.
 
-    Response steps run in the reverse of the filters' order, as in Spring Cloud Gateway.
+    Response steps run in the reverse of the filters' order, as in Spring Cloud Gateway. `preflight` answers a browser's
+    question whether it may make a call (CORS) in the place of all other steps.
     """
 
     request: tuple[tuple[Phase, Step], ...] = ()
     around: Around | None = None
     response: ResponseStep | None = None
+    preflight: Callable[[Exchange], Response] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

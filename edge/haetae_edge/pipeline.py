@@ -67,6 +67,10 @@ class Pipeline:
         endpoint = self._well_known.endpoint(request)
         if endpoint is not None:
             return await endpoint(exchange)
+        if request.method == "OPTIONS":
+            preflight = self._preflight(exchange)
+            if preflight is not None:
+                return preflight
         matched = self._table.match(request)
         if matched is None:
             document = self._well_known.answer(request)
@@ -81,6 +85,21 @@ class Pipeline:
             if pending is not None:
                 await pending
         return await route.send(exchange)
+
+    def _preflight(self, exchange: Exchange) -> Response | None:
+        """The answer to a CORS preflight (Fetch standard, section 3.2.2), where its route answers those.
+
+        The route is that of the call which the browser asks for: a route for POST alone would never see the question.
+        """
+        request = exchange.request
+        asked = request.values.get(b"access-control-request-method")
+        if asked is None or len(asked) != 1 or b"origin" not in request.values:
+            return None
+        matched = self._table.match(request._replace(method=asked[0].decode("ascii")))
+        if matched is None or matched[0].preflight is None:
+            return None
+        exchange.route, exchange.variables = matched
+        return matched[0].preflight(exchange)
 
     def refuse(self, refusal: Refusal, *, exchange: Exchange | None) -> Response:
         """The answer for a refusal; with no exchange when the request could not even be read."""

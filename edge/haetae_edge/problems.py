@@ -62,6 +62,7 @@ _ROWS = (
     Problem("body-undecryptable", 400, Side.CLIENT, "The body cannot be opened"),
     Problem("token-invalid", 401, Side.CLIENT, "A valid access token is required"),
     Problem("insufficient-scope", 403, Side.CLIENT, "The access token does not allow this"),
+    Problem("token-ambiguous", 400, Side.CLIENT, "An access token is sent in one way, the Authorization header"),
     # Staff, signed in with a browser
     Problem("login-required", 401, Side.CLIENT, "Please sign in"),
     Problem("login-invalid", 400, Side.CLIENT, "This sign-in could not be completed; please start again"),
@@ -71,11 +72,14 @@ _ROWS = (
     Problem("blocked", 403, Side.POLICY, "This request is not allowed"),
     Problem("challenge", 401, Side.POLICY, "Please sign in again"),
     Problem("throttled", 429, Side.POLICY, "Too many requests", retry_after=1),
+    Problem("rate-limited", 429, Side.CLIENT, "Too many requests", retry_after=1),
     # What we depend on
     Problem("replay-store-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("policies-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("identity-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("keys-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
+    Problem("introspection-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
+    Problem("limits-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=1),
     Problem("sessions-unavailable", 503, Side.DEPENDENCY, "Temporarily unavailable", retry_after=2),
     Problem("sign-in-unavailable", 503, Side.DEPENDENCY, "Signing in is not possible at the moment", retry_after=5),
     # The other side

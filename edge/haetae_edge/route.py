@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haetae_edge.exchange import ResponseStep, Send, Step
+from haetae_edge.exchange import Exchange, Response, ResponseStep, Send, Step
 from haetae_edge.filter import Filter
 from haetae_edge.predicate import Predicate
 
@@ -30,7 +30,10 @@ class RouteDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A compiled route: what runs before the request is forwarded, how it is sent, what runs on the answer."""
+    """A compiled route: what runs before the request is forwarded, how it is sent, what runs on the answer.
+
+    `preflight` answers CORS preflights for it, where one of its filters does.
+    """
 
     definition: RouteDefinition
     id: str
@@ -38,3 +41,4 @@ class Route:
     before: tuple[Step, ...]
     send: Send
     after: tuple[ResponseStep, ...]
+    preflight: Callable[[Exchange], Response] | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from haetae_crypto.app_channel import DeviceKey
 from haetae_crypto.content_key import ContentKey
-from haetae_oidc import AccessToken
+from haetae_oidc import AccessToken, DpopNonces
 from haetae_passport import CallContext, Risk
 from haetae_policy import ApiFacts, Facts, Verdict
 
@@ -38,6 +38,10 @@ class NonceSeen(Exception):
 
 class UnknownDevice(Exception):
     """The identity service knows no such device key, or it is disabled."""
+
+
+class TokenReused(Exception):
+    """This token id, or this proof, was used before."""
 
 
 class DependencyUnavailable(Exception):
@@ -115,6 +119,43 @@ class Tokens(Protocol):
         ...
 
 
+class TokenClaims(Protocol):
+    """One-time use of token ids and proofs, across workers. Down: routes that need it answer 503."""
+
+    async def claim(self, kind: str, owner: str, identifier: str, *, holder: str, ttl_ms: int) -> None:
+        """Claim once, or again by the same holder; an empty holder is nobody. Raises TokenReused, StoreUnavailable."""
+        ...
+
+
+class Introspection(Protocol):
+    """Asks one token service about tokens (RFC 7662). Down: 503; what is remembered is remembered briefly."""
+
+    async def introspect(self, token: str) -> AccessToken:
+        """The active token. Raises haetae_oidc.TokenInvalid or IntrospectionUnavailable."""
+        ...
+
+    def forget_user(self, subject: str) -> None:
+        """Drop remembered answers on a user's or client's tokens."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateVerdict:
+    """What a bucket says: whether tokens were taken, whole ones left, seconds until as many are there."""
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+
+
+class Rates(Protocol):
+    """Token buckets shared by all workers. Down: each route says whether it refuses or lets pass."""
+
+    async def take(self, *bucket: str, rate: float, capacity: int, tokens: int) -> RateVerdict:
+        """Take `tokens` of the bucket of this name. Raises StoreUnavailable."""
+        ...
+
+
 class Policies(Protocol):
     """The policy table in memory. Feed down: what is known stays in force until it expires."""
 
@@ -171,6 +212,10 @@ class Services:
     tokens: Tokens | None = None
     policies: Policies | None = None
     passports: Passports | None = None
+    token_claims: TokenClaims | None = None
+    introspection: Mapping[str, Introspection] | None = None
+    rates: Rates | None = None
+    dpop_nonces: DpopNonces | None = None
     staff: StaffGate | None = None
 
 

@@ -181,6 +181,7 @@ def _bind(index: int, route: RouteUnderTest, upstream: Upstream, services: Servi
         before=tuple(step for _, step in sorted(placed, key=lambda pair: pair[0])),
         send=send,
         after=tuple(steps.response for steps in reversed(built) if steps.response is not None),
+        preflight=next((steps.preflight for steps in built if steps.preflight is not None), None),
     )
 
 

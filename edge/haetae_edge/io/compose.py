@@ -229,6 +229,7 @@ class _Routes:
             before=_in_order(built),
             send=send,
             after=tuple(steps.response for steps in reversed(built) if steps.response is not None),
+            preflight=next((steps.preflight for steps in built if steps.preflight is not None), None),
         )
 
     def _upstream(self, origin: Origin) -> Upstream:
