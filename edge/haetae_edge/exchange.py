@@ -178,7 +178,9 @@ class Exchange:
     be sent; they start as the request's own. `body` is the request body: bytes once a filter has read it whole.
     `still_allowed` says, for a connection that outlives its request, whether policies would let it begin now. `inform`
     passes an interim answer (1xx) on; it is None for a client that knows none. `on_finished` is told the status once
-    the request is through; 499 when the client did not wait for it.
+    the request is through; 499 when the client did not wait for it. `host` is what the upstream is told the client
+    addressed, when that is not the upstream's own name. `finish` has the last word on an answer of the gateway's own
+    endpoints, as a filter's response step has on a route's.
     """
 
     request: Request

@@ -77,8 +77,7 @@ class _Enforcer:
             exchange.facts.observed = tuple(entry.policy_id for entry in observed)
         if verdict is not None:
             self._enforce(exchange, verdict, now_ms)
-        if b"upgrade" in exchange.request.options:
-            exchange.still_allowed = partial(self._still_allowed, exchange)
+        exchange.still_allowed = partial(self._still_allowed, exchange)
 
     def _still_allowed(self, exchange: Exchange) -> bool:
         verdict = self._verdict(exchange, int(self._clock() * 1000), [])

@@ -17,7 +17,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
-from haetae_edge.exchange import Fields
+from haetae_edge.exchange import Exchange, Fields
 from haetae_edge.io.server.body import BodyTimeout, RequestBody
 from haetae_edge.problems import reason_phrase
 
@@ -52,10 +52,12 @@ class ClientConnection(RequestHandler):
         "_line",
         "_server",
         "_tunnel_waiter",
+        "exchange",
         "idle_since",
         "peer",
         "reading_body",
         "requests",
+        "streaming",
         "write_blocked_since",
     )
 
@@ -72,7 +74,9 @@ class ClientConnection(RequestHandler):
         self.idle_since = loop.time()
         self.peer = ""
         self.reading_body: RequestBody | None = None
+        self.exchange: Exchange | None = None
         self.requests = 0
+        self.streaming = False
         self.write_blocked_since: float | None = None
 
     # -- what the transport calls ------------------------------------------------------------------------------------

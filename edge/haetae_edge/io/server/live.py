@@ -1,49 +1,105 @@
-"""Connections that outlive their request: upgraded ones. When policies change, each is asked again whether it may stay.
+"""What outlives the moment it was allowed in: upgraded connections, answers that stream, calls that wait for news.
 
-A block that is in force for new requests but not for an open WebSocket would be half a block. Changes that come
-together are one round, at most ten rounds a second, so that a flood of policies costs no more than a few.
+When policies change, each is asked again whether it may stay; when sessions end, theirs are closed. A block or log-out
+that is in force for new requests but not for an open stream would be half of one. Changes that come together are one
+round, at most ten rounds a second, so that a flood of policies costs no more than a few.
+
+A call that changes something and has no answer yet is let finish: it was allowed when it began, and nobody could tell
+whether it was done.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol
 
 from haetae_edge.exchange import Exchange
 
 _ROUND_SECONDS: Final = 0.1
+_MAY_BE_CUT: Final = frozenset({"GET", "HEAD"})
+#: Close codes: RFC 6455 section 7.4.1 (policy violation), and one of the range for applications that browsers hand on.
+POLICY_CLOSE: Final = 1008
+SIGNED_OUT_CLOSE: Final = 4401
+
+#: Ends an upgraded connection with this close code and reason.
+End = Callable[[int, bytes], None]
+
+
+class Serving(Protocol):
+    """A client connection, as far as it concerns us."""
+
+    exchange: Exchange | None
+    streaming: bool
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
 
 
 class LiveStreams:
-    """The upgraded connections of one worker."""
+    """Those of one worker. `connections` lists the client connections."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connections: Callable[[], Iterable[Serving]] = lambda: ()
+    ) -> None:
         self._loop = loop
-        self._open: dict[int, tuple[Exchange, Callable[[], None]]] = {}
+        self._connections = connections
+        self._open: dict[int, tuple[Exchange, End]] = {}
         self._round: asyncio.TimerHandle | None = None
         self.ended = 0
 
     def __len__(self) -> int:
-        """How many are open."""
+        """How many upgraded connections are open."""
         return len(self._open)
 
-    def add(self, exchange: Exchange, end: Callable[[], None]) -> None:
-        """Watch a connection; `end` closes it."""
+    def add(self, exchange: Exchange, end: End) -> None:
+        """Watch an upgraded connection; `end` closes it."""
         self._open[id(exchange)] = (exchange, end)
 
     def discard(self, exchange: Exchange) -> None:
         """It has ended."""
         self._open.pop(id(exchange), None)
 
+    def sessions(self) -> frozenset[str]:
+        """The sessions of everything that is open now."""
+        return frozenset(exchange.caller.session for exchange, _ in self._all() if exchange.caller.session is not None)
+
     def check_soon(self) -> None:
         """Policies have changed."""
-        if self._open and self._round is None:
+        if self._round is None:
             self._round = self._loop.call_later(_ROUND_SECONDS, self._check)
+
+    def end_sessions(self, sessions: frozenset[str]) -> int:
+        """These sessions have ended; returns how many streams were closed."""
+        return self._end(lambda exchange: exchange.caller.session in sessions, SIGNED_OUT_CLOSE, "session-ended")
 
     def _check(self) -> None:
         self._round = None
-        for exchange, end in list(self._open.values()):
-            if exchange.still_allowed is not None and not exchange.still_allowed():
+        self._end(
+            lambda exchange: exchange.still_allowed is not None and not exchange.still_allowed(),
+            POLICY_CLOSE,
+            "policy-block",
+        )
+
+    def _end(self, concerned: Callable[[Exchange], bool], code: int, reason: str) -> int:
+        before = self.ended
+        for exchange, end in list(self._all()):
+            if concerned(exchange):
+                exchange.facts.reason = reason
                 self.ended += 1
-                end()
+                end(code, reason.encode("ascii"))
+        return self.ended - before
+
+    def _all(self) -> Iterator[tuple[Exchange, End]]:
+        yield from self._open.values()
+        for connection in self._connections():
+            exchange = connection.exchange
+            if exchange is None or id(exchange) in self._open:
+                continue
+            if connection.streaming or exchange.request.method in _MAY_BE_CUT:
+                yield exchange, _cut(connection)
+
+
+def _cut(connection: Serving) -> End:
+    return lambda code, reason: connection.abort()

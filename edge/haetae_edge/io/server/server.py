@@ -20,7 +20,7 @@ from haetae_edge.io.server.body import RequestBody
 from haetae_edge.io.server.connection import ClientConnection, OversizeHead
 from haetae_edge.io.server.faults import FaultLog
 from haetae_edge.io.server.live import LiveStreams
-from haetae_edge.io.server.tunnel import pump
+from haetae_edge.io.server.tunnel import TunnelPump
 from haetae_edge.io.server.writer import write_response
 from haetae_edge.io.upstream import UpstreamError
 from haetae_edge.limits import Limits
@@ -77,7 +77,7 @@ class GatewayServer(web.Server):
         self._event_loop = loop
         self._scheme = scheme
         self._stopped = False
-        self.live = LiveStreams(loop)
+        self.live = LiveStreams(loop, self.client_connections)
         self._sweep_interval = min(_SWEEP_SECONDS, limits.header_timeout / 2, limits.body_timeout / 2)
         self._sweep_handle: asyncio.TimerHandle | None = loop.call_later(self._sweep_interval, self._sweep)
 
@@ -115,7 +115,7 @@ class GatewayServer(web.Server):
                 method = message.method
                 http10 = message.version == (1, 0)
                 may_keep = not message.should_close
-                exchange = self._exchange(connection, message, payload)
+                exchange = connection.exchange = self._exchange(connection, message, payload)
                 response = await self._pipeline.serve(exchange)
             except Refusal as refusal:
                 response = self._pipeline.refuse(refusal, exchange=None)
@@ -123,9 +123,11 @@ class GatewayServer(web.Server):
                 self._faults.report(error, now=connection.now())
                 response = self._pipeline.fault(exchange)
             if response.tunnel is not None and exchange is not None:
-                self.live.add(exchange, connection.abort)
-                sent = await pump(connection, response, response.tunnel)
+                pump = TunnelPump(connection, response, response.tunnel)
+                self.live.add(exchange, pump.end)
+                sent = await pump.run()
                 return False
+            connection.streaming = not isinstance(response.body, bytes)
             keep = may_keep and not response.close and not connection.is_last_request and payload.is_eof()
             keep, sent = await write_response(connection, response, method=method, keep_alive=keep, http10=http10)
             return keep
@@ -145,7 +147,8 @@ class GatewayServer(web.Server):
                 response = self._unanswered(exchange)
             raise
         finally:
-            if exchange is not None and exchange.still_allowed is not None:
+            connection.exchange, connection.streaming = None, False
+            if response is not None and response.tunnel is not None and exchange is not None:
                 self.live.discard(exchange)
             if response is not None:
                 if exchange is not None and exchange.on_finished is not None:
@@ -154,7 +157,7 @@ class GatewayServer(web.Server):
 
     def _unanswered(self, exchange: Exchange) -> Response:
         """What is observed of a request that ended before it had an answer; the upstream may have acted on it."""
-        exchange.facts.reason = "gateway-stopped" if self._stopped else "client-gone"
+        exchange.facts.reason = exchange.facts.reason or ("gateway-stopped" if self._stopped else "client-gone")
         return Response(status=_CLIENT_GONE, fields=[], body=b"")
 
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage, payload: StreamReader) -> Exchange:
