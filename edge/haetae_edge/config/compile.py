@@ -84,7 +84,11 @@ def _located(config: GatewayConfig, directory: Path) -> dict[str, Any]:
         log = replace(log, path=directory / log.path)
     if upstream.ca_file is not None:
         upstream = replace(upstream, ca_file=directory / upstream.ca_file)
-    return {"keys_directory": directory / config.keys_directory, "access_log": log, "upstream": upstream}
+    located: dict[str, Any] = {"keys_directory": directory / config.keys_directory, "access_log": log}
+    located["upstream"] = upstream
+    if config.oidc is not None and config.oidc.client_key is not None:
+        located["oidc"] = replace(config.oidc, client_key=directory / config.oidc.client_key)
+    return located
 
 
 def revision_of(files: Map[str, bytes]) -> str:

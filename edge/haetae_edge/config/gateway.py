@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+from haetae_edge.config.staff import OidcSettings, SessionSettings
 from haetae_edge.config.values import (
     ArgumentError,
     DataSize,
@@ -31,6 +32,7 @@ Algorithm = Literal["EdDSA", "Ed25519", "ES256", "RS256", "RS384", "RS512", "PS2
 
 _LIMITS: Final = Limits()
 _DEADLINES: Final = Deadlines()
+_SESSION: Final = SessionSettings()
 
 
 def _positive(settings: object, *names: str) -> None:
@@ -224,6 +226,8 @@ class GatewayConfig:
     identity: Annotated[IdentitySettings | None, Doc("The identity service.")] = None
     issuers: Annotated[tuple[IssuerSettings, ...], Doc("Issuers of access tokens.")] = ()
     passport: Annotated[PassportSettings | None, Doc("The Passport minted for services.")] = None
+    oidc: Annotated[OidcSettings | None, Doc("The OpenID provider that staff sign in with; needs `redis`.")] = None
+    session: Annotated[SessionSettings, Doc("How long staff stay signed in.")] = _SESSION
     upstream: Annotated[UpstreamPoolSettings, Doc("Connections to upstreams.")] = UpstreamPoolSettings()
     events: Annotated[EventSettings, Doc("Behaviour events for fraud detection.")] = EventSettings()
     access_log: Annotated[AccessLogSettings, Doc("One JSON line per request.")] = AccessLogSettings()
