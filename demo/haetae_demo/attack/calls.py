@@ -103,10 +103,11 @@ Script = Generator[Call | Pause, Answer, None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """One event and the truth about it."""
+    """One event and the truth about it. `established`: the gateway knew the caller's device for longer."""
 
     event: dict[str, Any]
     truth: Truth
+    established: bool
 
     def label(self) -> dict[str, Any]:
         """The row of a labels file for this event; absent means null or false."""

@@ -87,7 +87,8 @@ class Town:
             gateway=self.services.gateway,
             salt=self.salt,
         )
-        verdict, pid = defence.judge(event, established=self._is_established(call))
+        established = self._is_established(call)
+        verdict, pid = defence.judge(event, established=established)
         if verdict == "challenge" and self._passes.get(_pass_key(call), 0) > now_ms:
             verdict = "allow"
         event["pol"], event["pid"] = verdict, pid
@@ -96,7 +97,7 @@ class Town:
         else:
             answer = self._serve(call, event, now_ms)
         defence.observe(event)
-        return answer, Moment(event=event, truth=call.truth)
+        return answer, Moment(event=event, truth=call.truth, established=established)
 
     def challenge_passed(self, call: Call, now_ms: int) -> None:
         """A person has proved themselves again: they are left alone for a while."""
