@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
 
-from haetae_policy import ApiFacts, Facts, Verdict
+from haetae_policy import ApiFacts, Facts, Record, Verdict
 from haetae_policy.changes import Change, Put
 from haetae_policy.errors import StoreUnavailable
 from haetae_policy.feed import FeedState
@@ -49,6 +49,7 @@ class EdgePolicies:
         self._records: asyncio.Queue[tuple[str, Refusal]] = asyncio.Queue(_MAX_RECORDS_WAITING)
         self._listeners: list[Callable[[Subject], None]] = []
         self._changes: list[Callable[[], None]] = []
+        self._puts: list[Callable[[Record], None]] = []
         self._stack = AsyncExitStack()
         self._feed: PolicyFeed | None = None
         self._clients: list[Redis] = []
@@ -143,6 +144,10 @@ class EdgePolicies:
         """Call `listener` with the subject of every policy that takes effect. It must be quick and not raise."""
         self._listeners.append(listener)
 
+    def on_put(self, listener: Callable[[Record], None]) -> None:
+        """Call `listener` with every policy that takes effect, as `on_subject` with its subject."""
+        self._puts.append(listener)
+
     def gauges(self) -> tuple[Gauge, ...]:
         """What metrics say of the feed."""
         return (
@@ -181,6 +186,8 @@ class EdgePolicies:
         if isinstance(change, Put):
             for listener in self._listeners:
                 listener(change.record.subject)
+            for put in self._puts:
+                put(change.record)
         for changed in self._changes:
             changed()
 
