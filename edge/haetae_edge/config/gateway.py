@@ -131,6 +131,33 @@ class IssuerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IntrospectionSettings:
+    """One token service that is asked about tokens (RFC 7662)."""
+
+    name: Annotated[str, Doc("What `Introspect` calls it.")]
+    uri: Annotated[HttpUrl, Doc("Its introspection endpoint.")]
+    issuer: Annotated[str, Doc("Whose tokens it knows; an answer with another `iss` is refused.")]
+    audience: Annotated[str, Doc("Must be among the `aud` of its answers.")]
+    client_id: Annotated[str, Doc("Our name there.")]
+    client_secret: Annotated[Secret | None, Doc("Our secret there; write `${NAME}`.")] = None
+    timeout: Annotated[Duration, Doc("For one call with its wait; then the service counts as unavailable.")] = 1.0
+    calls: Annotated[int, Doc("Calls of one worker at a time; ten times as many wait.")] = 32
+    remember: Annotated[Duration, Doc("How long an active answer is used again, never past `exp`; at most 5m.")] = 30.0
+    remember_inactive: Annotated[Duration, Doc("The same for an inactive one.")] = 5.0
+    remembered: Annotated[int, Doc("Active answers kept, and as many inactive ones.")] = 10_000
+    leeway: Annotated[Duration, Doc("For clocks that differ, at most 5m; a token is never used past its `exp`.")] = 30.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "timeout", "calls", "remembered")
+        for name in ("name", "issuer", "audience", "client_id"):
+            if not getattr(self, name):
+                raise ArgumentError(name, "must not be empty")
+        for name in ("leeway", "remember", "remember_inactive"):
+            if getattr(self, name) > 300:
+                raise ArgumentError(name, "is at most 5m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PassportSettings:
     """The Passport this gateway mints for services."""
 
@@ -225,6 +252,7 @@ class GatewayConfig:
     redis: Annotated[RedisSettings | None, Doc("The shared store.")] = None
     identity: Annotated[IdentitySettings | None, Doc("The identity service.")] = None
     issuers: Annotated[tuple[IssuerSettings, ...], Doc("Issuers of access tokens.")] = ()
+    introspection: Annotated[tuple[IntrospectionSettings, ...], Doc("Token services that are asked.")] = ()
     passport: Annotated[PassportSettings | None, Doc("The Passport minted for services.")] = None
     oidc: Annotated[OidcSettings | None, Doc("The OpenID provider that staff sign in with; needs `redis`.")] = None
     session: Annotated[SessionSettings, Doc("How long staff stay signed in.")] = _SESSION
@@ -245,6 +273,9 @@ class GatewayConfig:
         issuers = [issuer.issuer for issuer in self.issuers]
         if len(set(issuers)) != len(issuers):
             raise ArgumentError("issuers", "each issuer is listed once")
+        asked = [item.name for item in self.introspection]
+        if len(set(asked)) != len(asked):
+            raise ArgumentError("introspection", "each name is used once")
 
 
 __all__ = [
@@ -252,6 +283,7 @@ __all__ = [
     "EventSettings",
     "GatewayConfig",
     "IdentitySettings",
+    "IntrospectionSettings",
     "IssuerSettings",
     "LimitSettings",
     "PassportSettings",

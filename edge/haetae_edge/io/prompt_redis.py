@@ -1,8 +1,7 @@
-"""Single commands to the shared store that a request waits for: one connection, an answer within the deadline or none.
+"""Single commands to the shared store that a request waits for: an answer within the deadline, or none.
 
-Rules kept: all commands of one loop turn go out in one write; nothing is sent twice; a store that misses the deadline is
-cut off and dialled again in the background, and until it answers, callers are told at once. Redis time is used where
-time matters, so that workers on several machines agree.
+Rules kept: one connection; all commands of one loop turn go out in one write; nothing is sent twice; a store that
+misses the deadline is cut off and dialled again in the background, and until it answers, callers are told at once.
 """
 
 from __future__ import annotations
