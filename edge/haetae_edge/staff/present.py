@@ -18,7 +18,7 @@ from haetae_edge.staff.return_address import START, safe_return
 from haetae_edge.staff.words import language_of
 
 LOGIN_PATH = "/.haetae/login"
-_KEPT = frozenset({b"retry-after", b"set-cookie", b"clear-site-data"})
+_KEPT = frozenset({b"retry-after", b"www-authenticate", b"clear-site-data"})
 _AGAIN = frozenset({"sessions-unavailable", "sign-in-unavailable", "login-invalid"})
 
 
@@ -70,15 +70,20 @@ class Presenter:
         who = asker(request, is_api=self._is_api)
         person = who is Asker.PAGE or (request.method == "POST" and self._is_form(exchange))
         if problem.code == "login-required" and who is Asker.PAGE:
+            response.fields = []
             self._take(response, redirect(302, login, (b"vary", b"Cookie, Accept, Sec-Fetch-Mode")))
         elif person:
-            target = safe_return(request.target.line.decode("ascii"))
+            again: str | None = None
+            if problem.code == "login-required":
+                again = login
+            elif problem.code in _AGAIN or response.status in (502, 503, 504):
+                again = return_to(exchange)
             page = pages_for(exchange, self._random_bytes(16)).problem(
                 status=response.status,
                 code=problem.code,
                 title=problem.title,
                 reference=exchange.facts.reference or "",
-                again=target if problem.code in _AGAIN or response.status in (502, 503, 504) else None,
+                again=again,
             )
             self._take(response, page)
         else:
