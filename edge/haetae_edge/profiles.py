@@ -2,12 +2,20 @@
 
 `must`: groups of filter names, one of each group has to be in every route. `must_not`: filters that a route
 may not have. `defaults`: filters every route gets, in their shortest form, unless it or `default-filters`
-names them. A configuration that breaks its profile does not load.
+names them. `checks`: what it demands of their arguments. A configuration that breaks its profile does not load.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from haetae_edge.profile_checks import (
+    Check,
+    reuse_is_checked,
+    scopes_are_asked,
+    token_is_required,
+    tokens_are_checked_once,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +27,7 @@ class Profile:
     must: tuple[tuple[str, ...], ...]
     must_not: tuple[str, ...] = ()
     defaults: tuple[str, ...] = ("Trace",)
+    checks: tuple[Check, ...] = ()
 
 
 _ROWS = (
@@ -33,6 +42,28 @@ _ROWS = (
         purpose="staff reaching tools such as Kibana, Grafana, Pinpoint and dashboards",
         must=(("OidcSession",), ("Block",)),
         must_not=("AppChannel", "VerifyJwt", "Introspect", "PartnerTls", "TokenRelay"),
+    ),
+    Profile(
+        name="web",
+        purpose="browsers",
+        must=(("VerifyJwt",), ("Cors",), ("Block",), ("Passport",)),
+        must_not=("AppChannel", "Introspect", "MtlsIdentity", "OidcSession", "PartnerTls", "TokenRelay"),
+        defaults=("Csrf", "Trace"),
+        checks=(token_is_required, reuse_is_checked),
+    ),
+    Profile(
+        name="ssr",
+        purpose="servers that render pages for their users",
+        must=(("VerifyJwt", "Introspect"), ("Block",), ("Passport",)),
+        must_not=("AppChannel", "Cors", "Csrf", "OidcSession", "PartnerTls", "TokenRelay"),
+        checks=(token_is_required, tokens_are_checked_once, scopes_are_asked),
+    ),
+    Profile(
+        name="partner",
+        purpose="other companies",
+        must=(("VerifyJwt", "Introspect"), ("Block",), ("RequestRateLimiter",)),
+        must_not=("AppChannel", "Cors", "Csrf", "OidcSession", "PartnerTls", "TokenRelay"),
+        checks=(token_is_required, tokens_are_checked_once, scopes_are_asked),
     ),
     Profile(
         name="plain",

@@ -24,6 +24,7 @@ from haetae_edge.config.variables import missing_variables
 from haetae_edge.config.yaml import parse_yaml
 from haetae_edge.errors import ConfigError
 from haetae_edge.filter import Filter, Phase
+from haetae_edge.filters.introspect import Introspect
 from haetae_edge.filters.registry import FILTERS, ONCE_PER_ROUTE
 from haetae_edge.filters.verify_jwt import VerifyJwt
 from haetae_edge.predicate import Predicate
@@ -142,8 +143,18 @@ def _check_ids(routes: list[ParsedRoute], problems: Problems) -> None:
 def _check_issuers(config: GatewayConfig | None, routes: tuple[RouteDefinition, ...], problems: Problems) -> None:
     """Subjects of two issuers are two sets of names: a route says whose it means."""
     known = [item.issuer for item in config.issuers] if config is not None else []
+    asked = [item.name for item in config.introspection] if config is not None else []
     for route in routes:
         for item in route.filters:
+            if isinstance(item, Introspect):
+                if item.provider is None and len(asked) > 1:
+                    message = (
+                        f"route `{route.id}`: there are several `introspection`s: write `provider` in `Introspect`"
+                    )
+                    problems.add(Place(route.file, route.line), message)
+                elif item.provider is not None and item.provider not in asked:
+                    message = f"route `{route.id}`: `Introspect` names a provider that gateway.yaml does not list"
+                    problems.add(Place(route.file, route.line), message)
             if not isinstance(item, VerifyJwt):
                 continue
             place = Place(route.file, route.line)
@@ -207,7 +218,7 @@ class _Merger:
         head = route.head
         _check_order(route.filters, f"route `{head.id}`", self._problems)
         filters = self._merge(route)
-        self._check_profile(route, {name for name, _, _ in filters})
+        self._check_profile(route, {name: value for name, value, _ in filters})
         self._check_variables(route, filters)
         return RouteDefinition(
             id=head.id,
@@ -243,12 +254,12 @@ class _Merger:
                     f"set: capture it in every pattern, as in `Path=/{{{missing[0]}}}/**`",
                 )
 
-    def _check_profile(self, route: ParsedRoute, names: set[str]) -> None:
+    def _check_profile(self, route: ParsedRoute, filters: Map[str, Filter]) -> None:
         profile = self._profile
         if profile is None:
             return
         for group in profile.must:
-            if not names & set(group):
+            if filters.keys().isdisjoint(group):
                 wanted = " or ".join(f"`{name}`" for name in group)
                 self._problems.add(
                     route.place,
@@ -256,6 +267,11 @@ class _Merger:
                     "add it to the route's filters or to `default-filters`",
                 )
         for name in profile.must_not:
-            if name in names:
+            if name in filters:
                 message = f"route `{route.head.id}` may not have `{name}` in profile `{profile.name}`: remove it"
+                self._problems.add(route.place, message)
+        for check in profile.checks:
+            complaint = check(route.predicates, filters)
+            if complaint is not None:
+                message = f"route `{route.head.id}` {complaint} (profile `{profile.name}`)"
                 self._problems.add(route.place, message)

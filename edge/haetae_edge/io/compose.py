@@ -28,10 +28,14 @@ from haetae_edge.filter import BuildContext, Steps
 from haetae_edge.io.events import Events, open_events
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.identity import HttpIdentityService
+from haetae_edge.io.introspection import add_dpop_nonces, add_introspection, forget_tokens_on_policy
 from haetae_edge.io.keys import GatewayKeys
 from haetae_edge.io.nonces import RedisNonces
 from haetae_edge.io.policies import EdgePolicies
 from haetae_edge.io.reference import References
+from haetae_edge.io.token_store import add_token_store
+from haetae_edge.io.session_watch import SessionWatch
+from haetae_edge.io.staff import add_staff
 from haetae_edge.io.tokens import IssuerTokens
 from haetae_edge.io.upstream import Origin, Upstream, UpstreamSettings
 from haetae_edge.route import Route, RouteDefinition
@@ -54,6 +58,7 @@ class Composition:
     policies: EdgePolicies | None
     nonces: RedisNonces | None
     references: References
+    session_watch: SessionWatch | None
     events: Events | None
 
     def not_ready(self) -> str | None:
@@ -74,10 +79,15 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
         services = Services(clock=time.time, random_bytes=os.urandom)
         await _add_identity(config, services, stack)
         await _add_tokens(config, services, stack)
+        await add_introspection(config, services, stack)
+        await add_token_store(config, services, stack)
         policies, nonces = await _add_redis(config, services, stack, worker=worker)
         keys = await _add_keys(config, services, stack, well_known)
+        add_dpop_nonces(keys, services)
         if policies is not None:
             _forget_on_policy(policies, services)
+        session_watch = await add_staff(config, services, stack, well_known, policies)
+            forget_tokens_on_policy(policies, services)
         events = await stack.enter_async_context(
             open_events(config, worker=worker, key=keys.event_key() if keys is not None else None)
         )
@@ -92,6 +102,7 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
             via=via,
             policies=policies,
             nonces=nonces,
+            session_watch=session_watch,
             references=References(
                 ReferenceMaker(key=keys.reference_key() if keys is not None else os.urandom(KEY_BYTES)), policies
             ),

@@ -18,6 +18,7 @@ from haetae_edge.well_known import APP_KEYS_PATH, WellKnown
 
 _REFERENCE_LABEL = b"haetae/1 support references"
 _EVENT_LABEL = b"haetae/1 behaviour events"
+_DPOP_LABEL = b"haetae/1 dpop nonces"
 _log = logging.getLogger("haetae.keys")
 
 
@@ -48,6 +49,11 @@ class GatewayKeys:
         """The 32-byte key of the hashes in behaviour events, the same at every gateway with this root key."""
         secret = self._root.entries[0].key.jwk.ed25519_seed()
         return hkdf_expand(hkdf_extract(b"", secret), _EVENT_LABEL, 32)
+
+    def dpop_nonce_key(self) -> bytes:
+        """The 32-byte key of the nonces handed out for DPoP proofs, the same at every worker with this root key."""
+        secret = self._root.entries[0].key.jwk.ed25519_seed()
+        return hkdf_expand(hkdf_extract(b"", secret), _DPOP_LABEL, 32)
 
     def publish(self, well_known: WellKnown, *, now: float) -> None:
         """Render both public documents as of `now` (Unix seconds)."""

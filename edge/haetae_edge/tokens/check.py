@@ -261,7 +261,7 @@ def _enter(caller: Caller, access: AccessToken) -> None:
     """What the token says is now known of the caller. A client that acts for itself is no user (RFC 9068 section 5)."""
     if not access.acts_for_itself:
         caller.user = access.subject
-    caller.client_id = access.client_id
+    caller.client_id = caller.client = access.client_id
     caller.claims = dict(access.claims)
     caller.scopes = access.scopes
     caller.auth = (*caller.auth, "token")
