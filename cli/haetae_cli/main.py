@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": "make, list, rotate and publish gateway keys",
     "passport": "take a Passport apart",
     "routes": "check gateway configuration",
+    "fds": "fraud detection: replay recorded events, see what is decided and why",
 }
 
 

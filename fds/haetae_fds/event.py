@@ -114,14 +114,15 @@ def decode_event(value: object) -> Event:
         raise EventInvalid("event")
     read: dict[str, Any] = {}
     for name, item in zip(_NAMES, given, strict=False):
-        read[name] = _read(name, item)
+        read[name] = read_field(name, item)
     missing = _REQUIRED - read.keys()
     if missing:
         raise EventInvalid(min(missing))
     return Event(**read)
 
 
-def _read(name: str, item: object) -> object:
+def read_field(name: str, item: object) -> object:
+    """The value of one field, checked. Raises EventInvalid."""
     kind, optional = _KINDS[name]
     if item is None:
         if not optional:

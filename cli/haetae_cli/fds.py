@@ -1,0 +1,107 @@
+"""``haetae fds``: fraud detection at the terminal.
+
+``replay FILE`` prints the decisions that recorded events cause, one JSON object a line, in the events' own time.
+Rules kept: standard output carries decisions only; counts go to standard error.
+"""
+
+import argparse
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import orjson
+from haetae_fds import Engine, EngineSettings, Replay, SettingsInvalid, read_settings
+
+from haetae_cli.errors import CliError
+
+READY = b'{"ready":true}\n'
+MAX_LINE = 65_536
+
+
+class FdsRefused(CliError):
+    """A recording or settings file cannot be used."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    replay = commands.add_parser("replay", help="print the decisions that recorded events cause")
+    replay.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="events, one JSON object a line; - is stdin"
+    )
+    replay.add_argument(
+        "--interactive",
+        action="store_true",
+        help='after each event of stdin, answer with its decisions and a line {"ready": true}; FILE, if given with '
+        "--train, is learned from first",
+    )
+    replay.add_argument("--train", action="store_true", help="learn from FILE as harmless traffic, deciding nothing")
+    replay.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand; return the exit code."""
+    replay = Replay(Engine(_settings(args.settings)))
+    # Nearly everything the engine makes lives long; looking through it for garbage often is wasted time.
+    gc.set_threshold(50_000, 20, 100)
+    if args.train and (args.file != "-" or not args.interactive):
+        with _source(args.file) as source:
+            for line in _lines(source):
+                replay.train(line)
+    if args.interactive:
+        _interact(replay, sys.stdin.buffer, sys.stdout.buffer)
+    elif not args.train:
+        with _source(args.file) as source:
+            for decision in replay.lines(_lines(source)):
+                sys.stdout.buffer.write(decision.to_json() + b"\n")
+        sys.stdout.buffer.flush()
+    print(orjson.dumps(replay.summary()).decode(), file=sys.stderr)
+    return 0
+
+
+def _interact(replay: Replay, source: IO[bytes], answers: IO[bytes]) -> None:
+    for line in _lines(source):
+        for decision in replay.line(line):
+            answers.write(decision.to_json() + b"\n")
+        answers.write(READY)
+        answers.flush()
+
+
+def _lines(source: IO[bytes]) -> Iterator[bytes]:
+    """Read lines of bounded length; what is longer is cut, so that it is refused as one bad line."""
+    while line := source.readline(MAX_LINE):
+        if not line.endswith(b"\n") and len(line) == MAX_LINE:
+            while rest := source.readline(MAX_LINE):
+                if rest.endswith(b"\n"):
+                    break
+        if line.strip():
+            yield line
+
+
+@contextmanager
+def _source(name: str) -> Iterator[IO[bytes]]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(name).open("rb") as file:
+            yield file
+    except OSError as error:
+        raise FdsRefused(f"{name}: {error.strerror}") from error
+
+
+def _settings(path: Path | None) -> EngineSettings:
+    if path is None:
+        return EngineSettings()
+    try:
+        document = orjson.loads(path.read_bytes())
+        if not isinstance(document, dict):
+            raise FdsRefused(f"{path}: not a JSON object")
+        return read_settings(document)
+    except OSError as error:
+        raise FdsRefused(f"{path}: {error.strerror}") from error
+    except (orjson.JSONDecodeError, SettingsInvalid) as error:
+        raise FdsRefused(f"{path}: {error}") from error

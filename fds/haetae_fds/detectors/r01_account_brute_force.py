@@ -1,0 +1,43 @@
+"""R1: many secrets tried on one account from many addresses, none of them where the account is at home.
+
+The account's owner is the victim: only callers without an established identity are refused. Slow attempts are
+counted over six hours.
+"""
+
+from haetae_fds.decision import Action, Subject
+from haetae_fds.facts import LOGIN, Facts
+from haetae_fds.finding import Detector, Finding, api_ref, number, worst
+
+SECRETS = 6
+SLOW_SECRETS = 10
+ADDRESSES = 4
+
+
+class AccountBruteForce(Detector):
+    """At least 6 new secrets in 10 minutes, or 10 in 6 hours, from at least 4 addresses."""
+
+    name = "account_brute_force"
+    wants = LOGIN
+
+    def observe(self, f: Facts) -> Finding | None:
+        """See the class."""
+        account = f.account
+        if account is None or not f.fresh or f.familiar or account.creds is None or account.creds_slow is None:
+            return None
+        if account.ips is None or account.ips_slow is None:
+            return None
+        for creds, ips, base in (
+            (account.creds, account.ips, SECRETS),
+            (account.creds_slow, account.ips_slow, SLOW_SECRETS),
+        ):
+            limit = self.limit(f, base)
+            tried, places = creds.count(f.now), ips.count(f.now)
+            if tried >= limit and places >= ADDRESSES:
+                numbers = (number("distinct secrets", tried, limit), number("addresses", places, ADDRESSES))
+                return Finding(
+                    detector=self.name, version=self.version, action=Action.BLOCK,
+                    subjects=(Subject(account=f.event.acct, untrusted=True),), api=api_ref(f),
+                    what="one account is tried from many unfamiliar addresses", numbers=numbers,
+                    events=tuple(account.sample), score=worst(numbers), campaign=f"account {f.event.acct}",
+                )  # fmt: skip
+        return None

@@ -1,0 +1,45 @@
+"""R3: many accounts tried from one address with new (account, secret) pairs that mostly fail.
+
+The limit grows with how many established identities live at the address: an office or carrier gateway sees many
+accounts on any morning. The slow form is counted over six hours.
+"""
+
+from haetae_fds.decision import Action
+from haetae_fds.facts import LOGIN, Facts
+from haetae_fds.features_login import single
+from haetae_fds.finding import Detector, Finding, api_ref, at_address, number, worst
+from haetae_fds.state import HOUR6, MIN10
+
+ACCOUNTS = 8
+SLOW_ACCOUNTS = 20
+SHARE = 0.7
+SLOW_SHARE = 0.8
+
+
+class StuffingFromAddress(Detector):
+    """8 accounts (+1 per established identity) in 10 minutes, 70 % failing; 20 (+2) in 6 hours, 80 % failing."""
+
+    name = "stuffing_from_address"
+    wants = LOGIN
+
+    def observe(self, f: Facts) -> Finding | None:
+        """See the class."""
+        if f.place is None or f.place.logins is None or not f.fresh or f.familiar:
+            return None
+        logins, now = f.place.logins, f.now
+        failed, ok = logins.failed.read(now, MIN10), logins.ok.read(now, MIN10)
+        checks = [(logins.accounts.count(now), ACCOUNTS + f.pop, failed / (failed + ok), SHARE)]
+        failed, ok = logins.failed_long.read(now, HOUR6), logins.ok_long.read(now, HOUR6)
+        checks.append((logins.accounts_long.count(now), SLOW_ACCOUNTS + 2 * f.pop, failed / (failed + ok), SLOW_SHARE))
+        for accounts, base, share, least in checks:
+            limit = self.limit(f, base)
+            if accounts >= limit and share >= least:
+                numbers = (number("accounts", accounts, limit), number("share of failures", share, least))
+                client = single(logins.clients) if f.pop else None
+                return Finding(
+                    detector=self.name, version=self.version, action=Action.BLOCK,
+                    subjects=(at_address(f, client=client),), api=api_ref(f),
+                    what=f"many accounts are tried from one address where {f.pop} established identities live",
+                    numbers=numbers, events=tuple(logins.sample), score=worst(numbers), campaign=f"address {f.net_key}",
+                )  # fmt: skip
+        return None

@@ -1,0 +1,13 @@
+"""What can go wrong in fraud detection, apart from events that are none (`haetae_fds.event.EventInvalid`)."""
+
+
+class SettingsInvalid(ValueError):
+    """Engine settings break a rule. The text names the setting."""
+
+    code = "fds-settings-invalid"
+
+
+class StateUnreadable(ValueError):
+    """Saved engine state is damaged or of another version."""
+
+    code = "fds-state-unreadable"

@@ -1,0 +1,124 @@
+"""What detectors see of one event: the event, the state it belongs to, and what is already known about it.
+
+Not here: how it is filled in (`features`), what follows from it (`detectors`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from haetae_fds.event import Event
+from haetae_fds.state import Account, ApiState, Cluster, Device, Faults, Pair, Place, Session, User, Version
+
+LOGIN: Final = 1
+FAULT: Final = 2
+OBJECT: Final = 4
+MISSING: Final = 8
+SESSION: Final = 16
+VOLUME: Final = 32
+USER: Final = 64
+SIGNUP: Final = 128
+DECOY: Final = 256
+
+FAILED: Final = frozenset({"bad", "nouser", "locked", "mfa_fail"})
+PASSED: Final = frozenset({"ok", "mfa_ok"})
+
+
+class Facts:
+    """One event with everything detectors may read. Built by `features.Features.update` only.
+
+    `place` is the address (IPv6: its /64), `net` the network. `device` is set when the device signature was verified,
+    `claimed` is the known device of that id whether verified now or not. `trusted`: the (device, address) pair is
+    established. `familiar`: the log-in comes from where this account is at home. `fresh`: this (account, secret) pair
+    failed for the first time in 24 hours. `pop`: established identities at the address. `scale`: what limits are
+    multiplied with (a cold engine doubles, a model may halve).
+    """
+
+    __slots__ = (
+        "account",
+        "active",
+        "actor",
+        "api",
+        "api_key",
+        "claimed",
+        "client",
+        "cluster",
+        "decoy",
+        "device",
+        "event",
+        "failed",
+        "familiar",
+        "fault_pair",
+        "faults",
+        "fresh",
+        "history",
+        "incident",
+        "ip",
+        "known_device",
+        "narrow",
+        "net",
+        "net_key",
+        "net_pair",
+        "now",
+        "pair",
+        "passed",
+        "place",
+        "pop",
+        "pw",
+        "scale",
+        "sensitive",
+        "sensitive_apis",
+        "session",
+        "share",
+        "system",
+        "triggers",
+        "trusted",
+        "user",
+        "user_key",
+        "version",
+        "warm",
+    )  # fmt: skip
+
+    def __init__(self, event: Event, now: int) -> None:
+        self.event = event
+        self.now = now
+        self.triggers = 0
+        self.ip = ""
+        self.net_key = ""
+        self.system = ""
+        self.place: Place | None = None
+        self.net: Place | None = None
+        self.pop = 0
+        self.device: Device | None = None
+        self.claimed: Device | None = None
+        self.trusted = False
+        self.user: User | None = None
+        self.user_key: str | None = None
+        self.account: Account | None = None
+        self.session: Session | None = None
+        self.client: str | None = None
+        self.cluster: Cluster | None = None
+        self.pw: Cluster | None = None
+        self.api_key: str | None = None
+        self.api: ApiState | None = None
+        self.pair: Pair | None = None
+        self.net_pair: Pair | None = None
+        self.actor = ""
+        self.failed = False
+        self.passed = False
+        self.familiar = False
+        self.known_device = False
+        self.history = False
+        self.fresh = False
+        self.faults: tuple[str, ...] = ()
+        self.fault_pair: Faults | None = None
+        self.version: Version | None = None
+        self.incident: str | None = None
+        self.decoy: str | None = None
+        self.sensitive = False
+        self.sensitive_apis: dict[str, ApiState] = {}
+        self.share = 0.0
+        self.active = 0
+        self.narrow = False
+        self.warm = True
+        self.scale = 1.0

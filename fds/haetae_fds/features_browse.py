@@ -1,0 +1,120 @@
+"""Browsing features: how one actor uses one API, beside how all of its users do.
+
+Rules kept: windows end with the actor's next event, never by a timer; an actor under suspicion does not shape the
+population it is compared with. Not here: limits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from haetae_fds.counters import Decay, Recent, note
+from haetae_fds.facts import OBJECT, VOLUME, Facts
+from haetae_fds.state import HOUR, MIN10, MINUTE, ApiState, Browse, Pair
+
+if TYPE_CHECKING:
+    from haetae_fds.features import Features
+
+BUSY_FLOOR: Final = 20
+_LOOK_OBJECTS: Final = 7
+_LOOK_RUN: Final = 5
+_LOOK_MINUTE: Final = 100
+_LOOK_ITEMS: Final = 500
+
+
+def update_browse(features: Features, f: Facts) -> None:
+    """Count one request of an actor on an API."""
+    api, event, now = f.api, f.event, f.now
+    if api is None or f.api_key is None:
+        return
+    pair = f.pair = features.pairs.touch(f"{f.actor}|{f.api_key}", now)
+    if now - pair.minute_at >= MINUTE:
+        if pair.minute and pair.hot <= now:
+            api.minutes.add(pair.minute)
+            pair.usual = max(pair.usual * 0.98, float(pair.minute))
+        pair.minute_at, pair.minute = now, 0
+    pair.minute += 1
+    if pair.minute >= _LOOK_MINUTE:
+        f.triggers |= VOLUME
+    if event.obj is None and not event.n_items:
+        return
+    _browse(f, pair, api)
+    if f.user is None and f.device is None and event.san is None and f.net is not None:
+        f.net_pair = features.pairs.touch(f"n:{f.net_key}|{f.api_key}", now)
+        _browse(f, f.net_pair, api)
+
+
+def _browse(f: Facts, pair: Pair, api: ApiState) -> None:
+    event, now = f.event, f.now
+    browse = pair.browse
+    if browse is None:
+        browse = pair.browse = Browse(now)
+    else:
+        _roll(browse, pair, api, now)
+    browse.requests += 1
+    if event.obj is not None:
+        _object(f, browse, pair, api)
+    if event.n_items:
+        browse.items += event.n_items
+        if browse.items >= _LOOK_ITEMS:
+            f.triggers |= OBJECT
+    gap = now - pair.last_at
+    if 0 < gap < MIN10 and pair.last_at:
+        browse.gaps += 1
+        weight = max(0.1, 1 / browse.gaps)
+        browse.gap_mean += (gap - browse.gap_mean) * weight
+        browse.gap_square += (gap * gap - browse.gap_square) * weight
+    pair.last_at = max(now, pair.last_at)
+
+
+def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState) -> None:
+    event, now = f.event, f.now
+    if browse.objects.add(event.obj or "", now):
+        browse.hour += 1
+        note(browse.sample, event.id)
+        count = browse.objects.count(now)
+        browse.peak = max(browse.peak, count)
+        if count >= _LOOK_OBJECTS or browse.hour >= BUSY_FLOOR:
+            f.triggers |= OBJECT
+    if event.status == 403 or event.status == 404:
+        if browse.denied is None:
+            browse.denied = Decay()
+        browse.denied.add(now, MIN10)
+    if event.obj_n is not None:
+        if browse.last is not None:
+            step = event.obj_n - browse.last
+            if step and step == browse.step:
+                browse.run += 1
+                if browse.run >= _LOOK_RUN:
+                    f.triggers |= OBJECT
+            elif step:
+                if browse.run >= 3 and pair.hot <= now:
+                    api.runs.add(browse.run)
+                browse.step, browse.run = step, 1
+        browse.last = event.obj_n
+
+
+def _roll(browse: Browse, pair: Pair, api: ApiState, now: int) -> None:
+    if now - browse.window_at >= MIN10:
+        if pair.hot <= now:
+            if browse.peak:
+                api.objects.add(browse.peak)
+            if browse.items:
+                api.items.add(browse.items)
+        browse.window_at, browse.peak, browse.items = now, 0, 0
+    if now - browse.hour_at >= HOUR:
+        if pair.hot <= now and browse.hour:
+            api.objects_hour.add(browse.hour)
+        browse.hour_at, browse.hour, browse.requests = now, 0, 0
+
+
+def busy_group(api: ApiState, group: str, member: str, now: int) -> int:
+    """Note a busy member of a group and return how many the last hour had."""
+    members = api.busy.pop(group, None)
+    if members is None:
+        members = Recent(HOUR)
+        if len(api.busy) >= 256:
+            del api.busy[next(iter(api.busy))]
+    api.busy[group] = members
+    members.add(member, now)
+    return members.count(now)

@@ -1,0 +1,204 @@
+"""Log-in features: what one log-in adds to the account, the address, the network, the client and the secret.
+
+Rules kept: the outcome is the auth service's word; what counts as a failure is a *new* (account, secret) pair, so that
+a client repeating an old password is one failure and not a thousand; log-ins from where an account is at home are
+never evidence against an address. Not here: limits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from haetae_fds.counters import Recent, note
+from haetae_fds.facts import FAILED, PASSED, Facts
+from haetae_fds.state import DAY, HOUR, HOUR6, MIN2, MIN10, SETTLED, Account, Cluster, Homes, Logins, Place
+
+if TYPE_CHECKING:
+    from haetae_fds.features import Features
+
+MAX_PENDING: Final = 10_000
+MAX_NAMES: Final = 16
+
+
+def home_of(f: Facts) -> tuple[str, ...]:
+    """Return the contexts of an event, the most telling first."""
+    event = f.event
+    contexts = [f"i:{f.ip}", f"n:{f.net_key}"]
+    if event.asn is not None:
+        contexts.append(f.system)
+    if event.dev is not None and event.dev_v:
+        contexts.append(f"d:{event.dev}")
+    if f.client is not None:
+        contexts.append(f"c:{f.client}")
+    return tuple(contexts)
+
+
+def update_login(features: Features, f: Facts) -> None:
+    """Count one log-in."""
+    event, now = f.event, f.now
+    word = event.auth.value if event.auth is not None else ""
+    f.failed, f.passed = word in FAILED, word in PASSED
+    if f.api is not None:
+        f.api.login += 1
+    if event.acct is None:
+        return
+    account = f.account = features.accounts.touch(event.acct, now)
+    _familiarity(features, f, account)
+    if f.failed:
+        _failed(f, account, word)
+    if not f.familiar:
+        _cluster(features, f)
+    for place in (f.place, f.net):
+        if place is not None:
+            _place(f, place, account)
+    if f.passed:
+        _passed(features, f, account)
+
+
+def _familiarity(features: Features, f: Facts, account: Account) -> None:
+    homes = [account.homes]
+    user = features.users.get(account.user) if account.user is not None else None
+    if user is not None:
+        homes.append(user.homes)
+    f.history = any(f.now - since >= SETTLED for h in homes if (since := h.known_since()) is not None)
+    f.known_device = any(_at_home(h, f"d:{f.event.dev}", f.now) for h in homes) if f.event.dev_v else False
+    f.familiar = f.known_device or any(_knows(h, f) for h in homes)
+
+
+def _at_home(homes: Homes, context: str, now: int) -> bool:
+    return homes.settled(context, now)
+
+
+def _knows(homes: Homes, f: Facts) -> bool:
+    now = f.now
+    if homes.settled(f"i:{f.ip}", now):
+        return True
+    if f.client is None or not homes.settled(f"c:{f.client}", now):
+        return False
+    # Phones change addresses all day; the same client on the same carrier or network is the same person's habit.
+    return homes.settled(f"n:{f.net_key}", now) or (f.event.asn is not None and homes.settled(f.system, now))
+
+
+def _failed(f: Facts, account: Account, word: str) -> None:
+    now, event = f.now, f.event
+    secret = event.cred_fp or event.id
+    if account.creds_long is None:
+        account.creds_long = Recent(DAY)
+    f.fresh = account.creds_long.add(secret, now)
+    if not f.fresh:
+        return
+    if f.familiar:
+        if account.creds_home is None:
+            account.creds_home = Recent(MIN10)
+        account.creds_home.add(secret, now)
+    elif word != "nouser":
+        if account.creds is None or account.creds_slow is None or account.ips is None or account.ips_slow is None:
+            account.creds, account.creds_slow = Recent(MIN10), Recent(HOUR6)
+            account.ips, account.ips_slow = Recent(MIN10), Recent(HOUR6)
+        account.creds.add(secret, now)
+        account.creds_slow.add(secret, now)
+        account.ips.add(f.ip, now)
+        account.ips_slow.add(f.ip, now)
+        if f.client is not None:
+            tally(account.clients, f.client)
+    note(account.sample, event.id)
+
+
+def _cluster(features: Features, f: Facts) -> None:
+    if f.cluster is not None:
+        _count(f.cluster, f)
+    if f.event.pw_fp is not None and f.failed and f.fresh:
+        f.pw = features.secrets.touch(f.event.pw_fp, f.now)
+        _count(f.pw, f, short=MIN10)
+
+
+def _count(cluster: Cluster, f: Facts, short: int = MIN2) -> None:
+    now, event = f.now, f.event
+    if cluster.ips is None or cluster.accounts is None or cluster.ips_long is None or cluster.accounts_long is None:
+        cluster.ips, cluster.accounts = Recent(short), Recent(short)
+        cluster.ips_long, cluster.accounts_long = Recent(HOUR), Recent(HOUR)
+    if f.failed and f.fresh:
+        cluster.failed.add(now, short)
+        cluster.failed_long.add(now, HOUR)
+        cluster.ips.add(f.ip, now)
+        cluster.ips_long.add(f.ip, now)
+        cluster.accounts.add(event.acct or "", now)
+        cluster.accounts_long.add(event.acct or "", now)
+        note(cluster.sample, event.id)
+        if f.client is not None:
+            tally(cluster.clients, f.client)
+        if f.api_key is not None:
+            tally(cluster.apis, f.api_key)
+    elif f.passed:
+        cluster.ok.add(now, short)
+        cluster.ok_long.add(now, HOUR)
+
+
+def _place(f: Facts, place: Place, account: Account) -> None:
+    now, event = f.now, f.event
+    if f.familiar and not f.passed:
+        return
+    if place.logins is None:
+        place.logins = Logins()
+    logins = place.logins
+    if f.passed:
+        if now - account.ok_at > MIN10 or not account.ok_at:
+            logins.ok.add(now, MIN10)
+            logins.ok_long.add(now, HOUR6)
+        return
+    if not f.fresh:
+        return
+    acct = event.acct or ""
+    logins.accounts.add(acct, now)
+    logins.accounts_long.add(acct, now)
+    logins.failed.add(now, MIN10)
+    logins.failed_long.add(now, HOUR6)
+    if event.auth is not None and event.auth.value == "nouser" and logins.nobody.add(acct, now):
+        logins.nobody_rate.add(now, MIN2)
+    if f.client is not None:
+        tally(logins.clients, f.client)
+    if f.api_key is not None:
+        tally(logins.apis, f.api_key)
+    note(logins.sample, event.id)
+
+
+def _passed(features: Features, f: Facts, account: Account) -> None:
+    event, now = f.event, f.now
+    account.ok_at = max(account.ok_at, now)
+    if event.user is not None:
+        account.user = event.user
+        user = features.users.touch(event.user, now)
+        user.account = event.acct
+    else:
+        if len(features.pending) >= MAX_PENDING:
+            del features.pending[next(iter(features.pending))]
+        features.pending[f"{f.ip} {event.dev or f.client}"] = (event.acct or "", now)
+
+
+def settle_login(f: Facts) -> None:
+    """After detectors have judged a successful log-in as harmless: the account is at home here."""
+    account = f.account
+    if account is None:
+        return
+    for context in home_of(f):
+        account.homes.add(context, f.now)
+    if f.known_device:
+        for evidence in (account.creds, account.creds_slow, account.creds_home, account.ips, account.ips_slow):
+            if evidence is not None:
+                evidence.clear()
+        account.sample.clear()
+
+
+def tally(counts: dict[str, int], name: str) -> None:
+    """Count names, the first sixteen of them."""
+    if name in counts or len(counts) < MAX_NAMES:
+        counts[name] = counts.get(name, 0) + 1
+
+
+def single(counts: dict[str, int], share: float = 0.95) -> str | None:
+    """Return the name that makes up at least `share` of all counts, if one does."""
+    total = sum(counts.values())
+    for name, count in counts.items():
+        if count >= share * total:
+            return name
+    return None

@@ -1,0 +1,56 @@
+"""Events as flat JSON objects, one a line: the form of recordings, replays and simulated worlds.
+
+Rules kept: field names are those of `Event`; a field that is missing, unknown to us, or null is null; a field of the
+wrong type or size makes the whole line invalid. A line is bounded before it is parsed. Not here: files and pipes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Final
+
+import orjson
+
+from haetae_fds.event import Event, EventInvalid, read_field
+
+MAX_LINE: Final = 16_384
+_NAMES: Final = frozenset(field.name for field in fields(Event))
+
+
+def read_flat(line: str | bytes) -> Event:
+    """Read one event. Raises EventInvalid naming the field that does not fit, "event" when the line is none."""
+    if len(line) > MAX_LINE:
+        raise EventInvalid("event")
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise EventInvalid("event") from error
+    if not isinstance(value, dict):
+        raise EventInvalid("event")
+    return event_of(value)
+
+
+def event_of(value: dict[str, Any]) -> Event:
+    """Build an event from an object of field names. Raises EventInvalid."""
+    read: dict[str, Any] = {}
+    for name, item in value.items():
+        if item is None or name not in _NAMES:
+            continue
+        if name in _WHOLE and type(item) is float and item.is_integer():
+            item = int(item)
+        read[name] = read_field(name, item)
+    for name in ("id", "ts"):
+        if name not in read:
+            raise EventInvalid(name)
+    if not read["id"] or read["ts"] < 0:
+        raise EventInvalid("id" if not read["id"] else "ts")
+    read.setdefault("gw", "")
+    return Event(**read)
+
+
+_WHOLE: Final = frozenset({"ts", "obj_n", "status", "bi", "bo", "n_items", "asn", "dev_age"})
+
+
+def flat(event: Event) -> dict[str, object]:
+    """Return the event as an object without its nulls."""
+    return {name: value for name in sorted(_NAMES) if (value := getattr(event, name)) is not None}

@@ -1,0 +1,149 @@
+"""Settings of the engine: modes, what is sensitive, who is never refused, budgets, bounds.
+
+Rules kept: unknown names and impossible values are errors; every bound has a unit. Thresholds of detectors are
+constants beside each detector; `factor` scales them. Not here: files, environment.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Final
+
+from haetae_fds.decision import Mode
+from haetae_fds.errors import SettingsInvalid
+
+INTERNAL: Final = (
+    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "0.0.0.0/8",
+    "::1/128", "fc00::/7", "fe80::/10",
+)  # fmt: skip
+SENSITIVE: Final = (
+    r"(POST|PUT|PATCH|DELETE) .*(transfer|payment|payout|pay\b|withdraw|remit|wire|password|passwd|passcode|credential"
+    r"|device|limit|beneficiar|payee|recipient|mfa|otp|e-?mail|phone|api-?key|token)",
+)
+SIGNUP: Final = (r"(POST|PUT) .*(sign-?up|register|registration|join|accounts?/?$|users/?$)",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSettings:
+    """One detector: its mode, the share of subjects (0–100) it acts on, and a factor on its limits (0.1–10)."""
+
+    mode: Mode = Mode.ENFORCE
+    rollout: float = 100.0
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """All settings.
+
+    `sensitive` and `signup` are patterns matched against "METHOD /template", without regard to case.
+    `decoy_*` are values nobody honest uses. `never_block` are addresses and networks, `never_users`,
+    `never_devices` and `never_sans` identities. `narrow_ms`: how long a cold engine keeps to narrow subjects.
+    `max_states`: rows per table of state.
+    """
+
+    mode: Mode = Mode.ENFORCE
+    detectors: dict[str, DetectorSettings] = field(default_factory=dict)
+    sensitive: tuple[str, ...] = SENSITIVE
+    signup: tuple[str, ...] = SIGNUP
+    decoy_accounts: frozenset[str] = frozenset()
+    decoy_objects: frozenset[str] = frozenset()
+    decoy_routes: frozenset[str] = frozenset()
+    never_block: tuple[str, ...] = ()
+    never_users: frozenset[str] = frozenset()
+    never_devices: frozenset[str] = frozenset()
+    never_sans: frozenset[str] = frozenset()
+    narrow_ms: int = 30 * 60_000
+    max_states: int = 200_000
+    impact_users: int = 20
+    impact_share: float = 0.001
+    impact_5min_users: int = 30
+    impact_5min_share: float = 0.003
+    impact_hour_users: int = 100
+    impact_hour_share: float = 0.01
+    blocks_per_minute: int = 30
+    zero_impact_blocks_per_minute: int = 600
+
+    def __post_init__(self) -> None:
+        for name in ("sensitive", "signup"):
+            for pattern in getattr(self, name):
+                try:
+                    re.compile(pattern)
+                except re.error as error:
+                    raise SettingsInvalid(f"{name}: {error}") from error
+        self.protected()
+        for name, one in self.detectors.items():
+            if not 0 <= one.rollout <= 100 or not 0.1 <= one.factor <= 10:
+                raise SettingsInvalid(f"detectors.{name}: rollout is 0 to 100, factor 0.1 to 10")
+        for name in ("narrow_ms", "impact_users", "blocks_per_minute", "zero_impact_blocks_per_minute"):
+            if getattr(self, name) < 0:
+                raise SettingsInvalid(f"{name}: not below 0")
+        if self.max_states < 1000:
+            raise SettingsInvalid("max_states: at least 1000")
+
+    def protected(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return every network that is never refused."""
+        try:
+            return tuple(ip_network(text, strict=False) for text in (*INTERNAL, *self.never_block))
+        except ValueError as error:
+            raise SettingsInvalid(f"never_block: {error}") from error
+
+    def of(self, detector: str) -> DetectorSettings:
+        """Return the settings of one detector."""
+        return self.detectors.get(detector, _DEFAULT)
+
+
+_DEFAULT: Final = DetectorSettings()
+
+
+def read_settings(document: dict[str, Any]) -> EngineSettings:
+    """Read settings from a document (JSON or YAML). Raises SettingsInvalid for anything that is not a setting."""
+    known = {item.name: item for item in fields(EngineSettings)}
+    values: dict[str, Any] = {}
+    for name, value in document.items():
+        if name not in known:
+            raise SettingsInvalid(f"{name}: no such setting")
+        default = getattr(_PLAIN, name)
+        if name == "detectors":
+            values[name] = _detectors(value)
+        elif name == "mode":
+            values[name] = _mode(name, value)
+        elif isinstance(default, tuple | frozenset):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise SettingsInvalid(f"{name}: a list of texts")
+            values[name] = type(default)(value)
+        elif isinstance(value, bool) or not isinstance(value, (int, float) if isinstance(default, float) else int):
+            raise SettingsInvalid(f"{name}: a number")
+        else:
+            values[name] = value
+    return EngineSettings(**values)
+
+
+def _mode(name: str, value: object) -> Mode:
+    try:
+        # YAML reads `off` as false.
+        return Mode.OFF if value is False else Mode(str(value))
+    except ValueError as error:
+        raise SettingsInvalid(f"{name}: off, shadow or enforce") from error
+
+
+def _detectors(value: object) -> dict[str, DetectorSettings]:
+    if not isinstance(value, dict):
+        raise SettingsInvalid("detectors: an object by detector")
+    read = {}
+    for name, one in value.items():
+        if not isinstance(one, dict) or one.keys() - {"mode", "rollout", "factor"}:
+            raise SettingsInvalid(f"detectors.{name}: mode, rollout, factor")
+        numbers = {key: one[key] for key in ("rollout", "factor") if key in one}
+        if any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers.values()):
+            raise SettingsInvalid(f"detectors.{name}: rollout and factor are numbers")
+        if "mode" in one:
+            read[str(name)] = DetectorSettings(mode=_mode(f"detectors.{name}.mode", one["mode"]), **numbers)
+        else:
+            read[str(name)] = DetectorSettings(**numbers)
+    return read
+
+
+_PLAIN: Final = EngineSettings()
