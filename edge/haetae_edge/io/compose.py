@@ -86,8 +86,8 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
         add_dpop_nonces(keys, services)
         if policies is not None:
             _forget_on_policy(policies, services)
-        session_watch = await add_staff(config, services, stack, well_known, policies)
             forget_tokens_on_policy(policies, services)
+        session_watch = await add_staff(config, services, stack, well_known, policies)
         events = await stack.enter_async_context(
             open_events(config, worker=worker, key=keys.event_key() if keys is not None else None)
         )

@@ -138,6 +138,8 @@ class _Worker:
             self._metrics.watch(
                 Gauge("haetae_nonce_store_failures", "Failed nonce batches.", lambda: nonces.failures, counter=True)
             )
+        if parts.session_watch is not None:
+            parts.session_watch.attach(server.live)
         if parts.policies is not None:
             parts.policies.on_change(server.live.check_soon)
             self._metrics.watch(*parts.policies.gauges())
