@@ -25,7 +25,7 @@ _REFUSED: Final = frozenset({"block", "throttle"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackResult:
     """One campaign. Requests let through before and after the first refusal, the damage among them, the share let
-    through in its last two minutes, and milliseconds to the first refusal (None: never).
+    through in its last two minutes after that, and milliseconds to the first refusal (None: never).
     """
 
     campaign: str
@@ -106,12 +106,15 @@ class _Campaign:
                 self.after += 1
         elif self.refusal_ms is None:
             self.refusal_ms = now_ms
-        self.recent.append((now_ms, passed, harm))
-        while self.recent[0][0] < now_ms - RESIDUAL_MS:
-            self.recent.popleft()
+        if self.refusal_ms is not None:
+            self.recent.append((now_ms, passed, harm))
+            while self.recent[0][0] < now_ms - RESIDUAL_MS:
+                self.recent.popleft()
 
     def residual(self) -> float:
         """Of what does damage, where anything does: reads that a freeze leaves open are not a failure."""
+        if not self.recent:
+            return 1.0
         harmful = [passed for _, passed, harm in self.recent if harm]
         counted = harmful if len(harmful) >= 3 else [passed for _, passed, _ in self.recent]
         return sum(counted) / len(counted)
