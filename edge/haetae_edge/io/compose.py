@@ -33,9 +33,9 @@ from haetae_edge.io.keys import GatewayKeys
 from haetae_edge.io.nonces import RedisNonces
 from haetae_edge.io.policies import EdgePolicies
 from haetae_edge.io.reference import References
-from haetae_edge.io.token_store import add_token_store
 from haetae_edge.io.session_watch import SessionWatch
 from haetae_edge.io.staff import add_staff
+from haetae_edge.io.token_store import add_token_store
 from haetae_edge.io.tokens import IssuerTokens
 from haetae_edge.io.upstream import Origin, Upstream, UpstreamSettings
 from haetae_edge.route import Route, RouteDefinition

@@ -127,7 +127,7 @@ class OidcSignIn:
         return Loaded(session=session, new_ticket=loaded.new_ticket)
 
     async def end(self, ticket: str, *, return_uri: str, now: float) -> str | None:
-        """Raises NoSession, StoreUnavailable. The `state` that comes back is not looked at: that page changes nothing."""
+        """Raises NoSession, StoreUnavailable. What comes back as `state` is not read: it changes nothing."""
         try:
             ended = await self._staff.end(ticket, now=now)
         except SessionMissing as error:
