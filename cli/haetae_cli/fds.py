@@ -15,6 +15,7 @@ from typing import IO
 import orjson
 from haetae_fds import Engine, EngineSettings, Replay, SettingsInvalid, read_settings
 
+from haetae_cli import fds_evaluate, fds_worlds
 from haetae_cli.errors import CliError
 
 READY = b'{"ready":true}\n'
@@ -40,10 +41,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     replay.add_argument("--train", action="store_true", help="learn from FILE as harmless traffic, deciding nothing")
     replay.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    fds_evaluate.arguments(commands.add_parser("evaluate", help="score the engine on recorded events with labels"))
+    fds_worlds.arguments(commands.add_parser("worlds", help="score the engine in simulated worlds, closed loop"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; return the exit code."""
+    if args.what == "evaluate":
+        return fds_evaluate.run(args, _settings(args.settings))
+    if args.what == "worlds":
+        return fds_worlds.run(args)
     replay = Replay(Engine(_settings(args.settings)))
     # Nearly everything the engine makes lives long; looking through it for garbage often is wasted time.
     gc.set_threshold(50_000, 20, 100)

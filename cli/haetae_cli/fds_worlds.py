@@ -1,0 +1,105 @@
+"""``haetae fds worlds``: the engine in simulated worlds, closed loop, several seeds; the worst seed counts.
+
+Prints one row a case as the cases finish, or records a case's events and labels into files for ``fds evaluate``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import orjson
+from haetae_demo.attack import CASES, SHAPES, Case, Shape
+from haetae_fds.evaluation import Report
+
+from haetae_cli.errors import InputInvalid
+from haetae_cli.fds_table import ATTACK_HEAD, HONEST_HEAD, attack_row, honest_row, stopped
+from haetae_cli.terminal import Terminal
+from haetae_cli.worlds import WarmWorld, address_loop, chosen, engine_loop, play, record, warm_world
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="which cases (default: all; --list names them)")
+    parser.add_argument("--list", action="store_true", help="say what cases there are")
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="ordinary", help="the kind of world")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many worlds (default: 5)")
+    parser.add_argument("--first-seed", type=int, default=1, metavar="N")
+    parser.add_argument("--people", type=int, metavar="N", help="how many people live there")
+    parser.add_argument("--no-yardstick", action="store_true", help="leave out the address-only comparison")
+    parser.add_argument("--json", action="store_true", help="print everything that was measured, a case a line")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write events and labels instead, undefended")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play, or record."""
+    terminal = Terminal.standard()
+    if args.list:
+        terminal.table([(case.name, "attack" if case.hostile else "honest", case.summary) for case in CASES.values()])
+        return 0
+    cases = _cases(args.cases)
+    if args.seeds < 1:
+        raise InputInvalid("--seeds: at least 1")
+    shapes = [_shape(args, seed) for seed in range(args.first_seed, args.first_seed + args.seeds)]
+    if args.record is not None:
+        _record(args.record, shapes, cases, terminal)
+        return 0
+    ours = [warm_world(shape, engine_loop) for shape in shapes]
+    others = [] if args.no_yardstick else [warm_world(shape, address_loop) for shape in shapes]
+    played = {
+        case.name: ([play(world, case) for world in ours], [play(world, case) for world in others]) for case in cases
+    }
+    if args.json:
+        for name, (reports, _) in played.items():
+            print(orjson.dumps({"case": name, "reports": [asdict(report) for report in reports]}).decode())
+        return 0
+    _show(cases, played, ours, others, terminal)
+    return 0
+
+
+def _show(
+    cases: Sequence[Case],
+    played: dict[str, tuple[list[Report], list[Report]]],
+    ours: list[WarmWorld],
+    others: list[WarmWorld],
+    terminal: Terminal,
+) -> None:
+    hostile = [case for case in cases if case.hostile]
+    honest = [case for case in cases if not case.hostile]
+    if hostile:
+        terminal.table([ATTACK_HEAD, *(attack_row(case.name, *played[case.name]) for case in hostile)])
+        held = sum(stopped(played[case.name][0]) for case in hostile)
+        terminal.line(f"  stopped in every world: {held} of {len(hostile)}")
+        terminal.line()
+    rows = [honest_row("(warm-up)", [world.plain for world in ours], [world.plain for world in others])]
+    rows.extend(honest_row(case.name, *played[case.name]) for case in honest)
+    terminal.table([HONEST_HEAD, *rows])
+
+
+def _record(folder: Path, shapes: Sequence[Shape], cases: Sequence[Case], terminal: Terminal) -> None:
+    for shape in shapes:
+        for case in cases:
+            stem = f"{case.name}-{shape.name}-{shape.seed}"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with (folder / f"{stem}.events").open("wb") as events, (folder / f"{stem}.labels").open("wb") as labels:
+                    count = 0
+                    for moment in record(shape, case):
+                        events.write(orjson.dumps(moment.event) + b"\n")
+                        labels.write(orjson.dumps(moment.label()) + b"\n")
+                        count += 1
+            except OSError as error:
+                raise InputInvalid(f"{folder}: {error.strerror}") from error
+            terminal.line(f"{folder / stem}.events, .labels: {count} events")
+
+
+def _cases(names: Sequence[str]) -> list[Case]:
+    try:
+        return chosen(names)
+    except KeyError as error:
+        raise InputInvalid(f"no such case: {error.args[0]}; --list names them") from error
+
+
+def _shape(args: argparse.Namespace, seed: int) -> Shape:
+    shape = SHAPES[args.shape](seed)
+    return shape if args.people is None else replace(shape, people=max(50, args.people))

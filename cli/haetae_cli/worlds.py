@@ -1,0 +1,131 @@
+"""Detectors in simulated worlds: warms a world up once, plays each case on a copy of it, and scores what came of it.
+
+The closed loop is real: what the detector decides is in force for the requests that follow, and attackers react.
+Nothing here reads a clock; the same shape, case and detector give the same report.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haetae_demo.attack import CASES, Case, Moment, Shape, Town, play_case, play_warm_up
+from haetae_fds.engine import Engine
+from haetae_fds.evaluation import AddressBuckets, ClosedLoop, Label, Recorded, Report, Scoreboard, report
+from haetae_fds.flat import event_of
+from haetae_fds.settings import EngineSettings
+
+MakeLoop = Callable[[Town], ClosedLoop]
+
+
+class EngineDetector:
+    """The engine as a detector of flat events."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.engine = Engine(settings)
+
+    def __call__(self, event: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        """The decisions this event causes, in their JSON form."""
+        return [decision.to_dict() for decision in self.engine.observe(event_of(dict(event)))]
+
+
+def operator_settings(town: Town) -> EngineSettings:
+    """What an operator of this world would configure: which APIs are sensitive, which open accounts, the decoy."""
+    services = town.services
+    return EngineSettings(
+        sensitive=tuple(f"^{re.escape(api.name)}$" for api in services.sensitive),
+        signup=(f"^{re.escape(services.sign_up.name)}$",),
+        decoy_routes=frozenset({services.decoy.route}),
+        never_sans=frozenset({"batch.partner.example"}),
+    )
+
+
+def engine_loop(town: Town) -> ClosedLoop:
+    """The engine in a closed loop."""
+    return ClosedLoop(EngineDetector(operator_settings(town)))
+
+
+def address_loop(town: Town) -> ClosedLoop:
+    """The yardstick: address-only buckets."""
+    del town
+    return ClosedLoop(AddressBuckets().decide)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmWorld:
+    """A world after its warm-up, ready to be copied, and what the warm-up itself was like."""
+
+    state: bytes
+    plain: Report
+
+    def copy(self) -> tuple[Town, ClosedLoop]:
+        """A town and a loop of one's own."""
+        town, loop = pickle.loads(self.state)  # noqa: S301 - made a moment ago by this process
+        return town, loop
+
+
+def warm_world(shape: Shape, make_loop: MakeLoop) -> WarmWorld:
+    """Build a world and let it live through its plain hours."""
+    town = Town(shape)
+    loop = make_loop(town)
+    board = Scoreboard()
+    recorded: list[Recorded] = []
+    for moment in play_warm_up(town, loop):
+        _count(moment, board, recorded)
+    plain = report(board, loop, recorded, span_ms=shape.warm_hours * 3_600_000)
+    return WarmWorld(state=pickle.dumps((town, loop)), plain=plain)
+
+
+def play(world: WarmWorld, case: Case) -> Report:
+    """Play one case on a copy of the world."""
+    town, loop = world.copy()
+    before = len(loop.decisions)
+    board = Scoreboard()
+    recorded: list[Recorded] = []
+    for moment in play_case(town, case, loop):
+        _count(moment, board, recorded)
+    return report(board, loop, recorded, span_ms=town.shape.minutes * 60_000, since=before)
+
+
+def record(shape: Shape, case: Case) -> Iterator[Moment]:
+    """The events of a warm-up and a case with no defence: for files."""
+    town = Town(shape)
+    loop = ClosedLoop(_nothing)
+    yield from play_warm_up(town, loop)
+    yield from play_case(town, case, loop)
+
+
+def chosen(names: Iterable[str]) -> list[Case]:
+    """The cases of these names, in the order of the registry; all of them for none. Raises KeyError."""
+    wanted = set(names)
+    if wanted - CASES.keys():
+        raise KeyError(min(wanted - CASES.keys()))
+    return [case for case in CASES.values() if not wanted or case.name in wanted]
+
+
+def label_of(moment: Moment) -> Label:
+    """The label of a moment."""
+    truth = moment.truth
+    return Label(
+        id=moment.event["id"],
+        attack=truth.attack,
+        kind=truth.kind,
+        user=truth.user,
+        victim=truth.victim,
+        harm=truth.harm,
+        fresh=truth.fresh,
+    )
+
+
+def _count(moment: Moment, board: Scoreboard, recorded: list[Recorded]) -> None:
+    label = label_of(moment)
+    board.add(moment.event, label)
+    recorded.append((moment.event, label, moment.established))
+
+
+def _nothing(event: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    del event
+    return ()
