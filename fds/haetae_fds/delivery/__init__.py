@@ -1,0 +1,1 @@
+"""From decisions to policies and back to where the worker stood: the pure half of the worker."""

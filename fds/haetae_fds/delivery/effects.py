@@ -1,0 +1,119 @@
+"""What a decision does to the policies: names that are the same whenever it is made again, and documents.
+
+A worker that restarts makes decisions again that it has made before. Their effect must not happen twice, so everything
+that names an effect derives from the decision itself: the policy's identifier from what it is about and when it was
+first decided, never from chance or the clock.
+
+Not here: the store (`io/effects.py`), how decisions are reached (the engine).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+import orjson
+from haetae_policy import make_policy_id
+from haetae_policy.identifiers import RANDOM_BYTES
+from haetae_policy.model import format_time
+
+from haetae_fds.decision import Action, Decision, Mode, Op
+
+MAX_REASON: Final = 480
+MAX_EVIDENCE: Final = 8000
+_SAMPLE: Final = 20
+
+
+@dataclass(slots=True)
+class Live:
+    """The policies that decisions have made and that have not ended: what → (identifier, end in Unix ms).
+
+    Part of a checkpoint: it must agree with the engine about what stands.
+    """
+
+    held: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def forget_ended(self, now_ms: int) -> None:
+        """Drop what has ended."""
+        self.held = {pid: entry for pid, entry in self.held.items() if entry[1] > now_ms}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One thing to do. `kind` is `put`, `extend` or `revoke`; `document` is a new policy's, without what the service
+    sets.
+    """
+
+    kind: str
+    policy_id: str
+    expires_ms: int
+    document: dict[str, Any] | None = None
+
+
+def effect_of(decision: Decision, live: Live) -> Effect | None:
+    """What to do about a decision, and note it in `live`; None for what concerns people only.
+
+    Alerts, decisions that need a person's approval and ended ones change no policy.
+    """
+    if decision.action is Action.ALERT or decision.approval or decision.mode is Mode.OFF:
+        return None
+    held = live.held.get(decision.pid)
+    if decision.op is Op.DEL:
+        live.held.pop(decision.pid, None)
+        return None if held is None else Effect(kind="revoke", policy_id=held[0], expires_ms=decision.ts)
+    expires_ms = -(-decision.exp // 1000) * 1000
+    if held is not None and held[1] > decision.ts:
+        live.held[decision.pid] = (held[0], max(held[1], expires_ms))
+        return Effect(kind="extend", policy_id=held[0], expires_ms=max(held[1], expires_ms))
+    if expires_ms <= decision.ts:
+        return None
+    name = policy_name(decision)
+    live.held[decision.pid] = (name, expires_ms)
+    return Effect(kind="put", policy_id=name, expires_ms=expires_ms, document=policy_document(decision, expires_ms))
+
+
+def policy_name(decision: Decision) -> str:
+    """The identifier of the policy this decision makes: always the same for the same decision."""
+    randomness = blake2b(f"{decision.pid}:{decision.ts}:{decision.mode}".encode(), digest_size=RANDOM_BYTES).digest()
+    return make_policy_id(now_ms=decision.ts, randomness=randomness)
+
+
+def policy_document(decision: Decision, expires_ms: int) -> dict[str, Any]:
+    """The policy as `haetae_policy.parse_new_policy` takes it."""
+    document: dict[str, Any] = {
+        "subject": decision.subject.to_dict(),
+        "action": decision.action.value,
+        "mode": "enforce" if decision.mode is Mode.ENFORCE else "shadow",
+        "reason": decision.why[:MAX_REASON] or decision.detector,
+        "why": _code(decision.detector),
+        "expires": format_time(expires_ms),
+        "evidence": evidence(decision),
+    }
+    if decision.api is not None:
+        document["api"] = decision.api.to_dict()
+    if decision.action is Action.THROTTLE:
+        limit, seconds = decision.rate or (10, 60)
+        document["rate"] = {"limit": limit, "per_seconds": seconds}
+    return document
+
+
+def evidence(decision: Decision) -> dict[str, Any]:
+    """Numbers beside limits, sample events, campaign; bounded."""
+    sample = list(decision.events[:_SAMPLE])
+    found: dict[str, Any] = {
+        "decided": decision.ts,
+        "score": round(decision.score, 4),
+        "numbers": {n.name: [round(n.value, 3), round(n.limit, 3)] for n in decision.numbers[:20]},
+        "events": sample,
+    }
+    if decision.campaign is not None:
+        found["campaign"] = decision.campaign
+    while sample and len(orjson.dumps(found)) > MAX_EVIDENCE:
+        sample.pop()
+    return found
+
+
+def _code(detector: str) -> str:
+    text = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in detector.lower())[:64]
+    return text if text[:1].isalnum() else "fds"

@@ -1,0 +1,137 @@
+"""A worker process: takes the shards that are free, works on them, and looks for more.
+
+Every shard has its own engine, folder of checkpoints and lease. When a shard is lost the others go on. SIGTERM ends
+with a last checkpoint, so that the next start has nothing to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from haetae_policy import StoreUnavailable
+from haetae_policy.io.commands import Commands
+from haetae_policy.io.connect import RedisSettings, connect, connect_blocking
+from haetae_policy.io.store import PolicyStore, StoreSettings
+from redis.asyncio import Redis
+
+from haetae_fds.io.checkpoints import CheckpointFolder
+from haetae_fds.io.leases import Lease, LeaseLost, Leases
+from haetae_fds.io.modes import Modes
+from haetae_fds.io.worker import Observer, ShardWorker, WorkerSettings
+
+_log = logging.getLogger("haetae.fds")
+_SEARCH_SECONDS: Final = 1.0
+_DEADLINE: Final = 2.0
+_BLOCK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """`most`: shards this process takes at most."""
+
+    redis_url: str
+    prefix: str
+    state: Path
+    name: str
+    shards: int = 1
+    most: int = 64
+    checkpoint_s: float = 10.0
+
+
+class FdsProcess:
+    """Runs shard workers. `workers` are those at work now."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        client: Redis,
+        *,
+        blocking: Callable[[], Redis],
+        new_engine: Callable[[], Observer],
+    ) -> None:
+        self._settings = settings
+        self._commands = Commands(client, deadline_s=_DEADLINE)
+        self._blocking = blocking
+        self._new_engine = new_engine
+        self._leases = Leases(self._commands, worker=settings.name, prefix=settings.prefix)
+        self._modes = Modes(self._commands, prefix=settings.prefix)
+        self._store = PolicyStore(client, StoreSettings(prefix=settings.prefix))
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self.workers: dict[int, ShardWorker] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled; then write the last checkpoints."""
+        try:
+            while True:
+                self._clear()
+                await self._take_free()
+                await asyncio.sleep(_SEARCH_SECONDS)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _take_free(self) -> None:
+        for shard in range(self._settings.shards):
+            if shard in self._tasks or len(self._tasks) >= self._settings.most:
+                continue
+            with suppress(StoreUnavailable):
+                lease = await self._leases.take(shard)
+                if lease is not None:
+                    _log.info("working on shard %d", shard)
+                    self._tasks[shard] = asyncio.create_task(self._work(shard, lease), name=f"shard-{shard}")
+
+    async def _work(self, shard: int, lease: Lease) -> None:
+        # A connection of its own: while it waits for entries it can do nothing else.
+        blocking = self._blocking()
+        try:
+            worker = self.workers[shard] = ShardWorker(
+                lease,
+                commands=self._commands,
+                blocking=Commands(blocking, deadline_s=_DEADLINE),
+                leases=self._leases,
+                store=self._store,
+                modes=self._modes,
+                folder=CheckpointFolder(self._settings.state / f"shard-{shard}"),
+                settings=WorkerSettings(checkpoint_s=self._settings.checkpoint_s),
+                new_engine=self._new_engine,
+                clock_ms=lambda: time.time_ns() // 1_000_000,
+            )
+            await worker.run()
+        finally:
+            await blocking.aclose()
+
+    def _clear(self) -> None:
+        for shard, task in list(self._tasks.items()):
+            if not task.done():
+                continue
+            del self._tasks[shard]
+            self.workers.pop(shard, None)
+            error = task.exception()
+            if isinstance(error, LeaseLost):
+                _log.warning("shard %d is somebody else's now", shard)
+            elif error is not None:
+                _log.error("shard %d failed and is taken up again", shard, exc_info=error)
+
+
+@asynccontextmanager
+async def fds_process(settings: RunSettings, *, new_engine: Callable[[], Observer]) -> AsyncIterator[FdsProcess]:
+    """Connect, and hand over a process that is ready to `run`."""
+    redis = RedisSettings(settings.redis_url, connect_s=1.0, reply_s=_DEADLINE, pool_wait_s=1.0)
+    client = connect(redis)
+    try:
+        yield FdsProcess(
+            settings,
+            client,
+            blocking=lambda: connect_blocking(redis, block_s=_BLOCK_SECONDS),
+            new_engine=new_engine,
+        )
+    finally:
+        await client.aclose()

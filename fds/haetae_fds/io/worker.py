@@ -1,0 +1,299 @@
+"""A worker: reads the blobs of its shards, lets the engine see every event, brings decisions into effect.
+
+One task per shard reads and decides in order; nothing else touches that shard's engine. The consumer group's position
+is the durable one: it moves, and the stream is trimmed, only after a checkpoint that covers the entries is on disk. A
+restart loads the newest checkpoint and reads on from where that stood, not from where the dead worker was; so the
+group keeps no list of pending entries that could disagree with the state.
+
+Rules kept: no event is decided twice with effect (`effects.py`), none is skipped while the stream holds it; a stream
+that was cut by its ceiling before we read it is an alarm, not a silence. Redis away: wait and go on. Lease lost: this
+shard ends here, for another worker has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from haetae_policy import StoreUnavailable
+from haetae_policy.io.commands import Commands
+from haetae_policy.io.store import PolicyStore
+from redis.exceptions import ResponseError
+
+from haetae_fds.blob import FIELD, Blob, decode_blob
+from haetae_fds.decision import Decision, Mode
+from haetae_fds.delivery.checkpoint import Checkpoint
+from haetae_fds.delivery.effects import Live, effect_of
+from haetae_fds.event import Event, EventInvalid
+from haetae_fds.io.checkpoints import CheckpointFolder
+from haetae_fds.io.effects import Effects, entry_number
+from haetae_fds.io.keys import GROUP
+from haetae_fds.io.leases import LIFE_MS, Lease, LeaseLost, Leases
+from haetae_fds.io.modes import OVERALL, Modes
+
+_log = logging.getLogger("haetae.fds")
+
+_BLOCK_MS: Final = 200
+_BATCH: Final = 64
+_PAUSE: Final = 0.2
+_MODES_SECONDS: Final = 0.25
+
+
+class Observer(Protocol):
+    """The engine, as far as the worker knows it."""
+
+    def observe(self, event: Event) -> list[Decision]:
+        """See one event; say what follows."""
+        ...
+
+    def set_modes(self, overall: Mode, detectors: dict[str, Mode]) -> None:
+        """Switch enforcement."""
+        ...
+
+    def dump(self) -> bytes:
+        """Return the whole state."""
+        ...
+
+    def load(self, saved: bytes) -> None:
+        """Go on from a state. Raises StateUnreadable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """`checkpoint_s`: seconds between two checkpoints."""
+
+    checkpoint_s: float = 10.0
+    lease_ms: int = LIFE_MS
+
+
+@dataclass(slots=True)
+class Counts:
+    """What there is to see of one shard."""
+
+    blobs: int = 0
+    events: int = 0
+    decisions: int = 0
+    lost_anonymous: int = 0
+    lost_other: int = 0
+    gaps: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    newest_ms: int = 0
+
+
+class ShardWorker:
+    """Works on one leased shard until it is stopped or loses its lease."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        commands: Commands,
+        blocking: Commands,
+        leases: Leases,
+        store: PolicyStore,
+        modes: Modes,
+        folder: CheckpointFolder,
+        settings: WorkerSettings,
+        new_engine: Callable[[], Observer],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._lease = lease
+        self._commands = commands
+        self._blocking = blocking
+        self._leases = leases
+        self._modes = modes
+        self._folder = folder
+        self._settings = settings
+        self.engine = new_engine()
+        self._live = Live()
+        self._effects = Effects(commands, store, lease, clock_ms=clock_ms)
+        self._position = "0-0"
+        self._acknowledged = "0-0"
+        self._loaded = False
+        self.counts = Counts()
+
+    async def run(self) -> None:
+        """Work. Raises LeaseLost when somebody else has the shard; ends by cancellation."""
+        keeping = asyncio.create_task(self._keep())
+        following = asyncio.create_task(self._follow_modes())
+        working = asyncio.create_task(self._work())
+        tasks = (keeping, following, working)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._loaded:
+                self._folder.close()
+                self._checkpoint(wait=True)
+                with suppress(StoreUnavailable):
+                    await self._acknowledge()
+                    await self._leases.leave(self._lease)
+
+    async def _work(self) -> None:
+        await self._again(self._load)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._settings.checkpoint_s
+        while True:
+            entries = await self._again(self._read)
+            for entry, blob in entries:
+                await self._see(entry, blob)
+            if not self._folder.busy and loop.time() >= due:
+                due = loop.time() + self._settings.checkpoint_s
+                self._checkpoint(wait=False)
+                await self._again(self._acknowledge)
+
+    async def _load(self) -> None:
+        """The newest checkpoint, the store's word of what has taken effect, and our place in the group."""
+        if not self._loaded:
+            self._load_checkpoint()
+        await self._make_group()
+        await self._effects.load()
+        first = await self._commands.call("XRANGE", self._lease.keys.events, "-", "+", "COUNT", 1)
+        if first and self._position != "0-0" and _after(first[0][0].decode(), self._position):
+            entries: Any = await self._commands.call(
+                "XRANGE", self._lease.keys.events, self._position, self._position, "COUNT", 1
+            )
+            if not entries and not await self._was_trimmed_by_us():
+                self.counts.gaps += 1
+                _log.error("events were cut from the stream before they were read: the ceiling is too low")
+
+    def _load_checkpoint(self) -> None:
+        checkpoint, wrong = self._folder.load()
+        for line in wrong:
+            _log.error("checkpoint left aside: %s", line)
+        shard = self._lease.keys.shard
+        if checkpoint is not None and shard in checkpoint.positions:
+            self.engine.load(checkpoint.state["engine"])
+            self._live = Live(checkpoint.state["live"])
+            self._position = self._acknowledged = checkpoint.positions[shard]
+            self.counts.newest_ms = checkpoint.made_ms
+        else:
+            _log.warning("no checkpoint for shard %d: the engine starts cold, with narrow decisions", shard)
+        self._loaded = True
+
+    async def _was_trimmed_by_us(self) -> bool:
+        trimmed = await self._commands.call("HGET", self._lease.keys.done, "trimmed")
+        return trimmed is not None and not _after(self._position, trimmed.decode())
+
+    async def _make_group(self) -> None:
+        try:
+            await self._commands.call("XGROUP", "CREATE", self._lease.keys.events, GROUP, "0", "MKSTREAM")
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, ResponseError):
+                raise
+
+    async def _read(self) -> list[tuple[str, bytes]]:
+        """What comes after our position, waiting a moment for it."""
+        answer = await self._blocking.call(
+            *("XREAD", "COUNT", _BATCH, "BLOCK", _BLOCK_MS, "STREAMS", self._lease.keys.events, self._position),
+            deadline_s=_BLOCK_MS / 1000 + 1.0,
+        )
+        if not answer:
+            return []
+        pairs = answer.items() if isinstance(answer, dict) else answer
+        return [(entry.decode(), _field(fields)) for _, entries in pairs for entry, fields in entries]
+
+    async def _see(self, entry: str, data: bytes) -> None:
+        counts = self.counts
+        try:
+            blob = decode_blob(data)
+        except EventInvalid as error:
+            counts.refused[error.field] += 1
+            self._position = entry
+            return
+        self._count(blob)
+        number = 0
+        for event in blob.events:
+            for decision in self.engine.observe(event):
+                effect = effect_of(decision, self._live)
+                await self._again(self._effects.apply, entry_number(entry, number), decision, effect)
+                number += 1
+        counts.decisions += number
+        self._position = entry
+
+    def _count(self, blob: Blob) -> None:
+        counts = self.counts
+        counts.blobs += 1
+        counts.events += len(blob.events)
+        counts.lost_anonymous += blob.lost_anonymous
+        counts.lost_other += blob.lost_other
+        counts.refused.update(blob.refused)
+        if blob.events:
+            counts.newest_ms = max(counts.newest_ms, blob.events[-1].ts)
+
+    def _checkpoint(self, *, wait: bool) -> None:
+        position = self._position
+        self._live.forget_ended(self.counts.newest_ms)
+
+        def make() -> Checkpoint:
+            return Checkpoint(
+                positions={self._lease.keys.shard: position},
+                made_ms=self.counts.newest_ms,
+                state={"engine": self.engine.dump(), "live": self._live.held},
+            )
+
+        def written() -> None:
+            self._acknowledged = position
+
+        self._folder.write(make, written=written, wait=wait)
+
+    async def _acknowledge(self) -> None:
+        """Move the group, and let go of what a durable checkpoint covers."""
+        position, keys = self._acknowledged, self._lease.keys
+        if position == "0-0":
+            return
+        await self._commands.call("XGROUP", "SETID", keys.events, GROUP, position)
+        await self._commands.call("HSET", keys.done, "trimmed", position)
+        await self._commands.call("XTRIM", keys.events, "MINID", "~", position)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_ms / 3000)
+            with suppress(StoreUnavailable):
+                await self._leases.keep(self._lease)
+
+    async def _follow_modes(self) -> None:
+        known: dict[str, Mode] | None = None
+        while True:
+            with suppress(StoreUnavailable):
+                found = await self._modes.read()
+                if found != known and self._loaded:
+                    known = dict(found)
+                    self.engine.set_modes(found.pop(OVERALL, Mode.ENFORCE), found)
+            await asyncio.sleep(_MODES_SECONDS)
+
+    async def _again(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Do a step; while the store is away, wait and do it again: nothing may be skipped."""
+        failed = False
+        while True:
+            try:
+                return await step(*arguments)
+            except StoreUnavailable as error:
+                if not failed:
+                    _log.warning("waiting for the store: %s", error)
+                failed = True
+                await asyncio.sleep(_PAUSE)
+
+
+def _field(fields: Any) -> bytes:
+    if isinstance(fields, dict):
+        return bytes(fields.get(FIELD, b""))
+    pairs = dict(zip(fields[::2], fields[1::2], strict=True))
+    return bytes(pairs.get(FIELD, b""))
+
+
+def _after(entry: str, other: str) -> bool:
+    return entry_number(entry, 0) > entry_number(other, 0)
+
+
+__all__ = ["Counts", "LeaseLost", "Observer", "ShardWorker", "WorkerSettings"]

@@ -1,0 +1,251 @@
+"""The worker on a real store: every decision has its effect once, whatever dies."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from haetae_fds.blob import encode_blob, stream_key
+from haetae_fds.decision import Mode
+from haetae_fds.event import Event, encode_event
+from haetae_fds.io.keys import GROUP, ShardKeys
+from haetae_fds.io.modes import OVERALL, Modes, take_back
+from haetae_policy import Policy
+from haetae_policy.io.commands import Commands
+from haetae_policy.io.store import PolicyStore, StoreSettings
+
+from tests.fds.delivery.worker_process import ENOUGH, PREFIX
+from tests.simulator.valkey import Valkey, valkey
+
+
+class Stand:
+    """A store, and the workers on it."""
+
+    def __init__(self, server: Valkey, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.client = server.client()
+        self.store = PolicyStore(self.client, StoreSettings(prefix=PREFIX))
+        self.modes = Modes(Commands(self.client, deadline_s=5), prefix=PREFIX)
+        self.processes: list[asyncio.subprocess.Process] = []
+        self.number = 0
+
+    async def worker(self, *, name: str = "w", shards: int = 1) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.fds.delivery.worker_process"),
+            *(str(self.server.socket), str(self.folder / name), name, str(shards)),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def event(self, user: str, **changes: Any) -> list[object]:
+        self.number += 1
+        base: dict[str, Any] = {"id": f"E{self.number:08}", "ts": time.time_ns() // 1_000_000, "gw": "app"}
+        return encode_event(Event(**(base | {"user": user, "user_v": True} | changes)))
+
+    async def send(self, *events: list[object], shard: int = 0, twice: bool = False) -> None:
+        blob = encode_blob(events, source="test")
+        for _ in range(2 if twice else 1):
+            await self.client.xadd(stream_key(PREFIX, shard), {b"b": blob})
+
+    async def policies(self) -> list[Policy]:
+        found: list[Policy] = []
+        after = None
+        while True:
+            page = await self.store.list(limit=500, after=after)
+            found += page.policies
+            after = page.after
+            if after is None:
+                return found
+
+    async def until(self, count: int) -> list[Policy]:
+        async with asyncio.timeout(20):
+            while len(found := await self.policies()) < count:  # noqa: ASYNC110 - the store tells nobody
+                await asyncio.sleep(0.02)
+        return found
+
+    async def log(self, shard: int = 0) -> list[bytes]:
+        entries: Any = await self.client.xrange(ShardKeys(PREFIX, shard).log)
+        return [fields[b"n"] for _, fields in entries]
+
+
+@asynccontextmanager
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    async with valkey() as server:
+        found = Stand(server, tmp_path)
+        await found.store.establish(now_ms=time.time_ns() // 1_000_000, epoch_randomness=os.urandom(8))
+        try:
+            yield found
+        finally:
+            for process in found.processes:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+            await found.client.aclose()
+
+
+async def test_decision_becomes_a_policy_with_its_evidence(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event("u-1") for _ in range(ENOUGH)), world.event("u-2"))
+        (policy,) = await world.until(1)
+    assert policy.subject.user == "u-1"
+    assert (policy.source.kind, policy.source.name, policy.why) == ("fds", "counting", "counting")
+    assert policy.reason == "5 events of u-1"
+    assert policy.evidence()["numbers"] == {"events": [5, 5]}
+    assert policy.evidence()["events"] == ["E00000005"]
+
+
+async def test_a_blob_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event("u-1") for _ in range(ENOUGH - 1)), twice=True)
+        await world.send(*(world.event("u-2") for _ in range(ENOUGH)), twice=True)
+        (policy,) = await world.until(1)
+        assert policy.subject.user == "u-2"
+        await world.send(world.event("u-1"), twice=True)
+        assert len(await world.until(2)) == 2
+        assert len(await world.log()) == 2
+
+
+async def test_worker_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    users = [f"u-{number}" for number in range(150)]
+    async with stand(tmp_path) as world:
+        process = await world.worker()
+        for start in range(0, len(users), 30):
+            for _ in range(ENOUGH):
+                await world.send(*(world.event(user) for user in users[start : start + 30]))
+                await asyncio.sleep(chance.random() * 0.1)
+            process.kill()
+            await process.wait()
+            process = await world.worker()
+        found = await world.until(len(users))
+        names = await world.log()
+    assert sorted(policy.subject.user or "" for policy in found) == sorted(users)
+    assert len(names) == len(set(names)) == len(users)
+
+
+async def test_policy_that_a_person_took_back_is_not_made_again_after_a_crash(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        process = await world.worker()
+        await world.send(*(world.event("u-1") for _ in range(ENOUGH)))
+        (policy,) = await world.until(1)
+        await world.store.revoke(policy.id, version=1, by="mina", now_ms=time.time_ns() // 1_000_000)
+        process.kill()
+        await process.wait()
+        await world.worker()
+        await world.send(*(world.event("u-2") for _ in range(ENOUGH)))
+        (only,) = await world.until(1)
+    assert only.subject.user == "u-2"
+
+
+async def test_store_killed_and_restarted_with_its_data_costs_nothing(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event("u-1") for _ in range(ENOUGH)))
+        await world.until(1)
+        world.server.hang()
+        await asyncio.sleep(2.5)  # longer than any deadline of the worker
+        world.server.resume()
+        await world.send(*(world.event("u-2") for _ in range(ENOUGH)))
+        assert len(await world.until(2)) == 2
+        assert len(await world.log()) == 2
+
+
+async def test_decision_that_goes_on_moves_the_end_of_its_policy(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event("flood") for _ in range(ENOUGH)))
+        (policy,) = await world.until(1)
+        assert policy.action == "challenge"
+        for _ in range(3):
+            await world.send(world.event("flood"))
+        async with asyncio.timeout(10):
+            while (held := (await world.policies())[0]).version < 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert held.id == policy.id
+    assert held.expires_ms > policy.expires_ms
+
+
+async def test_a_second_worker_takes_over_when_the_first_is_gone_and_not_before(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        first = await world.worker(name="one")
+        await world.send(*(world.event("u-1") for _ in range(ENOUGH)))
+        await world.until(1)
+        await world.worker(name="two")
+        await world.send(*(world.event("u-2") for _ in range(ENOUGH)))
+        await world.until(2)
+        held: Any = await world.client.get(ShardKeys(PREFIX, 0).lease)
+        assert held.endswith(b":one")
+        first.send_signal(signal.SIGTERM)  # leaves its lease
+        await first.wait()
+        await world.send(*(world.event("u-3") for _ in range(ENOUGH)))
+        found = await world.until(3)
+        held = await world.client.get(ShardKeys(PREFIX, 0).lease)
+        assert held.endswith(b":two")
+    assert {policy.subject.user for policy in found} == {"u-1", "u-2", "u-3"}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+async def test_shards_are_shared_among_workers(tmp_path: Path, workers: int) -> None:
+    async with stand(tmp_path) as world:
+        for number in range(workers):
+            await world.worker(name=f"w{number}", shards=4)
+        for shard in range(4):
+            await world.send(*(world.event(f"u-{shard}") for _ in range(ENOUGH)), shard=shard)
+        found = await world.until(4)
+    assert {policy.subject.user for policy in found} == {f"u-{shard}" for shard in range(4)}
+
+
+async def test_what_a_checkpoint_covers_is_trimmed_and_the_group_stands_there(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        for _ in range(300):
+            await world.send(world.event("u-1"))
+        key = stream_key(PREFIX, 0)
+        async with asyncio.timeout(10):
+            while True:
+                groups: Any = await world.client.xinfo_groups(key)
+                last: Any = await world.client.xrevrange(key, count=1)
+                if groups and groups[0]["last-delivered-id"] == last[0][0]:
+                    break
+                await asyncio.sleep(0.05)
+        assert groups[0]["name"] == GROUP.encode()
+        assert await world.client.xlen(key) <= 300
+
+
+async def test_hostile_entries_are_counted_and_cost_nothing(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        key = stream_key(PREFIX, 0)
+        for junk in (b"", b"x" * 100, b"[1]", b"\xff" * 50):
+            await world.client.xadd(key, {b"b": junk})
+        await world.client.xadd(key, {b"other": b"field"})
+        await world.send([1], world.event("u-1", id=""), *(world.event("u-1") for _ in range(ENOUGH)))
+        assert len(await world.until(1)) == 1
+
+
+async def test_switching_off_takes_back_what_machines_decided_and_nothing_else(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event(f"u-{n}") for n in range(20) for _ in range(ENOUGH)))
+        await world.until(20)
+        now = time.time_ns() // 1_000_000
+        started = time.monotonic()
+        await world.modes.set(OVERALL, Mode.SHADOW)
+        assert await take_back(world.store, detector=None, since_ms=0, by="mina", now_ms=now) == 20
+        assert time.monotonic() - started < 1
+        assert await world.policies() == []
+        await asyncio.sleep(0.5)  # the worker looks four times a second
+        await world.send(*(world.event("late") for _ in range(ENOUGH)))
+        (policy,) = await world.until(1)
+    assert policy.mode == "shadow"

@@ -1,0 +1,84 @@
+"""A worker in a process of its own, with an engine that is easy to predict; killed by the tests.
+
+python -m tests.fds.delivery.worker_process SOCKET STATE NAME SHARDS
+"""
+
+import asyncio
+import pickle
+import signal
+import sys
+from pathlib import Path
+
+from haetae_fds.decision import Action, Decision, Mode, Number, Op, Subject, policy_id
+from haetae_fds.event import Event
+from haetae_fds.io.run import RunSettings, fds_process
+
+PREFIX = "t:"
+ENOUGH = 5
+LIFE_MS = 600_000
+
+
+class CountingEngine:
+    """Blocks a user at the fifth event, once; `flood` in the name makes it a challenge that lasts longer each time."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.count: dict[str, int] = {}
+        self.overall = Mode.ENFORCE
+
+    def observe(self, event: Event) -> list[Decision]:
+        if event.id in self.seen or event.user is None:
+            return []
+        self.seen.add(event.id)
+        count = self.count[event.user] = self.count.get(event.user, 0) + 1
+        if count < ENOUGH or (count > ENOUGH and "flood" not in event.user):
+            return []
+        action = Action.CHALLENGE if "flood" in event.user else Action.BLOCK
+        subject = Subject(user=event.user)
+        return [
+            Decision(
+                ts=event.ts,
+                op=Op.PUT if count == ENOUGH else Op.EXTEND,
+                mode=self.overall,
+                action=action,
+                subject=subject,
+                api=None,
+                exp=event.ts + LIFE_MS + count * 1000,
+                detector="counting",
+                why=f"{count} events of {event.user}",
+                events=(event.id,),
+                pid=policy_id(subject, None, action),
+                numbers=(Number(name="events", value=count, limit=ENOUGH),),
+            )
+        ]
+
+    def set_modes(self, overall: Mode, detectors: dict[str, Mode]) -> None:
+        self.overall = overall
+
+    def dump(self) -> bytes:
+        return pickle.dumps((self.seen, self.count))
+
+    def load(self, saved: bytes) -> None:
+        self.seen, self.count = pickle.loads(saved)  # noqa: S301 - our own
+
+
+async def main(socket: str, state: str, name: str, shards: str) -> None:
+    settings = RunSettings(
+        redis_url=f"unix://{socket}",
+        prefix=PREFIX,
+        state=Path(state),
+        name=name,
+        shards=int(shards),
+        checkpoint_s=0.2,
+    )
+    async with fds_process(settings, new_engine=CountingEngine) as process:
+        task = asyncio.create_task(process.run())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            return
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
