@@ -91,3 +91,9 @@ class ReferenceInvalid(PolicyError):
     """A block reference was mistyped or was not made with our key."""
 
     code = "reference_invalid"
+
+
+class AuditBroken(PolicyError):
+    """The audit trail was altered, cut or reordered; the message names where."""
+
+    code = "audit_broken"

@@ -88,7 +88,7 @@ def free_port() -> int:
         return port
 
 
-def _run(binary: Path, *, cluster: bool = False) -> Iterator[Server]:
+def run_server(binary: Path, *, cluster: bool = False) -> Iterator[Server]:
     # A unix socket's path is limited to about 100 bytes, which pytest's own folders exceed.
     with tempfile.TemporaryDirectory(prefix="hp") as folder:
         server = Server(binary, Path(folder), cluster)
@@ -101,25 +101,25 @@ def _run(binary: Path, *, cluster: bool = False) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Server]:
-    yield from _run(valkey_binary())
+    yield from run_server(valkey_binary())
 
 
 @pytest.fixture(scope="session")
 def cluster_server() -> Iterator[Server]:
-    yield from _run(valkey_binary(), cluster=True)
+    yield from run_server(valkey_binary(), cluster=True)
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Server]:
     if not REDIS.exists():
         pytest.skip("no redis-server on this machine")
-    yield from _run(REDIS)
+    yield from run_server(REDIS)
 
 
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A server of the test's own, to be killed."""
-    yield from _run(valkey_binary())
+    yield from run_server(valkey_binary())
 
 
 @pytest.fixture(params=["valkey", "cluster", "redis"])

@@ -10,6 +10,7 @@ class Keys:
     __slots__ = (
         *("applied", "buckets", "docs", "expiries", "head", "hits", "ids", "live", "log", "meta", "positions"),
         *("refusal_times", "refusals", "tag", "workers"),
+        *("audit", "audit_head", "batches", "pending", "watched"),
     )
 
     def __init__(self, prefix: str) -> None:
@@ -31,10 +32,23 @@ class Keys:
         self.refusals = f"{self.tag}:refusals"
         self.refusal_times = f"{self.tag}:refusal-times"
         self.hits = f"{self.tag}:hits"
+        self.audit = f"{self.tag}:audit"
+        self.audit_head = f"{self.tag}:audit-head"
+        self.pending = f"{self.tag}:pending"
+        self.batches = f"{self.tag}:batches"
+        self.watched = f"{self.tag}:watched"
 
     def ended(self, policy_id: str) -> str:
         """Where a revoked or expired policy rests for a while."""
         return f"{self.tag}:ended:{policy_id}"
+
+    def once(self, digest: str) -> str:
+        """Where the answer to a request with an idempotency key rests."""
+        return f"{self.tag}:once:{digest}"
+
+    def spent(self, name: str, minute: int) -> str:
+        """How many policies a machine has made in a minute."""
+        return f"{self.tag}:spent:{name}:{minute}"
 
     def report(self, worker: str) -> str:
         """Where a worker reports what it has applied."""

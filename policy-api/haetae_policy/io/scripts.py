@@ -10,7 +10,7 @@ from typing import Final
 from haetae_policy.digest import BUCKET_MS, MODULUS
 from haetae_policy.io.commands import Script
 
-_SHARED: Final = f"""
+SHARED: Final = f"""
 local BUCKET, MODULUS = {BUCKET_MS}, {MODULUS}
 local function text(number) return string.format('%.0f', number) end
 local function field(key, name) return tonumber(redis.call('HGET', key, name) or '0') end
@@ -53,7 +53,7 @@ end
 # KEYS head live meta docs buckets expiries ids log ended set...
 # ARGV pid ver expected expiry digest record doc now epoch most-per-subject
 PUT: Final = Script(
-    _SHARED
+    SHARED
     + """
 local head, live, meta, docs, buckets, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[8]
 local pid, ver, expiry, now = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[8])
@@ -82,7 +82,7 @@ return {'done', seq}
 
 # KEYS as for PUT; ARGV pid expected now ended-document keep-seconds
 DELETE: Final = Script(
-    _SHARED
+    SHARED
     + """
 local head, meta, pid = KEYS[1], KEYS[3], ARGV[1]
 local held = held_version(meta, pid)
@@ -106,7 +106,7 @@ return {'done', seq}
 
 # KEYS as for PUT; ARGV pid ended-document keep-seconds. Writes no log entry: digests left this policy out already.
 PURGE: Final = Script(
-    _SHARED
+    SHARED
     + """
 local pid = ARGV[1]
 local held = held_version(KEYS[3], pid)
@@ -125,7 +125,7 @@ return 1
 # KEYS head buckets log workers positions
 # ARGV now interval retention-ms trim-above most-entries worker-life-ms. Never makes a head: who lost one must notice.
 BEAT: Final = Script(
-    _SHARED
+    SHARED
     + """
 local head, buckets, log = KEYS[1], KEYS[2], KEYS[3]
 local now = tonumber(ARGV[1])
@@ -172,7 +172,7 @@ return 1
 
 # KEYS head; ARGV now epoch
 ESTABLISH: Final = Script(
-    _SHARED
+    SHARED
     + """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 establish(KEYS[1], ARGV[2], tonumber(ARGV[1]))
@@ -182,7 +182,7 @@ return 1
 
 # KEYS head log; ARGV now epoch. The contents stay; the heartbeat of another epoch makes every follower load them.
 RESET: Final = Script(
-    _SHARED
+    SHARED
     + """
 local head = KEYS[1]
 establish(head, ARGV[2], tonumber(ARGV[1]))
