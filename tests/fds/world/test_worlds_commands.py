@@ -1,0 +1,82 @@
+"""The commands around simulated worlds: record, evaluate, score, show."""
+
+import json
+from pathlib import Path
+
+import pytest
+from haetae_cli.main import main
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recording")
+    words = ["fds", "worlds", "stuffing_one_address", "--record", str(folder), "--shape", "small", "--seeds", "1"]
+    assert main([*words, "--people", "80"]) == 0
+    return folder / "stuffing_one_address-small-1.events"
+
+
+def test_a_recording_is_evaluated_against_its_labels(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fds", "evaluate", str(recording), "--labels", str(recording.with_suffix(".labels"))]) == 0
+    shown = capsys.readouterr().out
+    assert "stuffing_one_address-1" in shown
+    assert "everybody" in shown
+    assert "decisions" in shown
+
+
+def test_an_evaluation_as_json_says_everything(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fds", "evaluate", str(recording), "--labels", str(recording.with_suffix(".labels")), "--json"]
+    assert main(words) == 0
+    document = json.loads(capsys.readouterr().out)
+    (attack,) = document["engine"]["attacks"]
+    assert attack["requests"] > 100
+    assert attack["before"] + attack["after"] < attack["requests"]
+    assert document["addresses"]["attacks"][0]["first_refusal_ms"] is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [("{", "not JSON"), ("[]", "not an object"), ('{"id": 1}', "not a behaviour event"), (" " * 20_000, "")],
+)
+def test_an_unreadable_recording_is_one_clear_line(
+    line: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, labels = tmp_path / "e", tmp_path / "l"
+    events.write_text(line + ("x" if not complaint else "") + "\n")
+    labels.write_text("")
+    assert main(["fds", "evaluate", str(events), "--labels", str(labels)]) == 1
+    shown = capsys.readouterr().err
+    assert "line 1" in shown
+    assert complaint in shown
+
+
+def test_broken_labels_are_one_clear_line(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = tmp_path / "labels"
+    labels.write_text('{"id": 5}\n')
+    assert main(["fds", "evaluate", str(recording), "--labels", str(labels)]) == 1
+    assert "labels, line 1: id" in capsys.readouterr().err
+
+
+def test_worlds_prints_the_worst_of_its_seeds_beside_the_yardstick(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fds", "worlds", "plain", "stuffing_one_address", "--shape", "small", "--seeds", "2", "--people", "80"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "stopped in every world" in shown
+    assert "(warm-up)" in shown
+
+
+def test_worlds_refuses_a_case_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fds", "worlds", "no_such_case"]) == 1
+    assert "no such case: no_such_case" in capsys.readouterr().err
+
+
+def test_the_show_runs_an_attack_and_says_that_no_gateway_is_involved(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "attack", "stuffing", "--speed", "0", "--people", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert "no gateway is involved" in shown
+    assert "first refused after" in shown
+    assert "damage" in shown
+
+
+def test_the_show_refuses_an_attack_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "attack", "nonsense"]) == 1
+    assert "no such attack" in capsys.readouterr().err
