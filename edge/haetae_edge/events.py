@@ -12,15 +12,15 @@ here: sending (`io/events.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from haetae_fds.event import MAX_INTEGER, SCHEMA_VERSION
 
 from haetae_edge.auth_report import NOTHING
+from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.networks import NetworkTable
 
 if TYPE_CHECKING:
@@ -42,19 +42,22 @@ _RATE_LIMITED: Final = frozenset({"throttled", "rate-limited"})
 
 
 class EventMaker:
-    """Makes the events of one worker. `key` (32 bytes) is shared by all gateways, so that hashes compare."""
+    """Makes the events of one worker. `prints` makes the hashes; their key is shared, so that they compare."""
 
     def __init__(
-        self, *, gateway: str, key: bytes, random_bytes: Callable[[int], bytes], networks: NetworkTable | None = None
+        self,
+        *,
+        gateway: str,
+        prints: Fingerprints,
+        random_bytes: Callable[[int], bytes],
+        networks: NetworkTable | None = None,
     ) -> None:
         self._gateway = gateway
-        self._key = key
+        self._prints = prints
         self._networks = networks
         self._tail = "".join(_ALPHABET[byte & 31] for byte in random_bytes(8))
         self._count = int.from_bytes(random_bytes(3), "big")
         self._stamp = (0, "")
-        self._hashes: dict[bytes, str] = {}
-        self._orders: dict[tuple[bytes, ...], str] = {}
         self._places: dict[str, _Place] = {}
         self._templates: dict[str, _Templates] = {}
 
@@ -68,7 +71,8 @@ class EventMaker:
         report = facts.report or NOTHING
         record = caller.device_record
         values = request.values
-        agent, version = values.get(b"user-agent"), values.get(b"x-app-version")
+        version = values.get(b"x-app-version")
+        prints = self._prints
         return [
             SCHEMA_VERSION,
             self._next_id(now_ms),
@@ -77,7 +81,7 @@ class EventMaker:
             exchange.trace.trace_id if exchange.trace is not None else None,
             route.id if route is not None else None,
             api,
-            self.hashed(thing.encode("utf-8", "surrogatepass")) if thing is not None else None,
+            prints.hashed(thing.encode("utf-8", "surrogatepass")) if thing is not None else None,
             _number(thing),
             response.status,
             round(seconds * 1000, 2),
@@ -91,8 +95,8 @@ class EventMaker:
             place.country,
             place.kind,
             None,  # ja4: TLS ends in front of us
-            self.hashed(agent[0]) if agent else None,
-            self._order(request.fields),
+            prints.agent(request),
+            prints.order(request.fields),
             _version(version[0]) if version else None,
             _attested(record) if record is not None else None,
             caller.device or facts.claimed_device,
@@ -114,16 +118,6 @@ class EventMaker:
             problem in _RATE_LIMITED,
         ]
 
-    def hashed(self, value: bytes) -> str:
-        """A keyed hash of 64 bits, in hexadecimal; remembered for values that come often."""
-        known = self._hashes.get(value)
-        if known is None:
-            known = blake2b(value, key=self._key, digest_size=8).hexdigest()
-            if len(self._hashes) >= _MEMORY:
-                self._hashes.clear()
-            self._hashes[value] = known
-        return known
-
     def _next_id(self, now_ms: int) -> str:
         """A ULID: 48 bits of time, 40 random ones of this worker, a counter: ids sort as they were made."""
         if self._stamp[0] != now_ms:
@@ -141,17 +135,6 @@ class EventMaker:
             + _PAIRS[count >> 10 & 1023]
             + _PAIRS[count & 1023]
         )
-
-    def _order(self, fields: Iterable[tuple[bytes, bytes]]) -> str:
-        """What order the header fields came in: clients differ in it more than in what they call themselves."""
-        names = tuple([name for name, _ in fields])
-        known = self._orders.get(names)
-        if known is None:
-            known = self.hashed(b"\n".join(names))
-            if len(self._orders) >= _MEMORY:
-                self._orders.clear()
-            self._orders[names] = known
-        return known
 
     def _place(self, text: str) -> _Place:
         place = _Place.of(text, self._networks)

@@ -17,6 +17,7 @@ from haetae_passport import CallContext, Risk
 from haetae_policy import ApiFacts, Facts, Verdict
 
 from haetae_edge.errors import EdgeError
+from haetae_edge.fingerprint import Fingerprints
 
 if TYPE_CHECKING:
     from haetae_edge.staff.gate import StaffGate
@@ -212,6 +213,7 @@ class Services:
     tokens: Tokens | None = None
     policies: Policies | None = None
     passports: Passports | None = None
+    fingerprints: Fingerprints | None = None
     token_claims: TokenClaims | None = None
     introspection: Mapping[str, Introspection] | None = None
     rates: Rates | None = None

@@ -17,6 +17,7 @@ from haetae_policy import Action, ApiFacts, Facts, Verdict
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange
 from haetae_edge.filter import BuildContext, Phase, Steps
+from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.services import Policies, required
 
 #: Step-up authentication challenge (RFC 9470 section 3).
@@ -41,6 +42,7 @@ class Block:
         enforcer = _Enforcer(
             required(context.services.policies, "Block", "redis"),
             context.services.clock,
+            context.services.fingerprints,
             gateway=context.gateway,
             route=context.route_id,
             needs_policies=self.on_not_loaded == "refuse",
@@ -50,10 +52,18 @@ class Block:
 
 class _Enforcer:
     def __init__(
-        self, policies: Policies, clock: Callable[[], float], *, gateway: str, route: str, needs_policies: bool
+        self,
+        policies: Policies,
+        clock: Callable[[], float],
+        prints: Fingerprints | None,
+        *,
+        gateway: str,
+        route: str,
+        needs_policies: bool,
     ) -> None:
         self._policies = policies
         self._clock = clock
+        self._prints = prints
         self._gateway = gateway
         self._route = route
         self._needs_policies = needs_policies
@@ -69,7 +79,9 @@ class _Enforcer:
             self._enforce(exchange, verdict, now_ms)
 
     def late(self, exchange: Exchange) -> None:
-        """Refuse by everything that is proven about the caller."""
+        """Refuse by everything that is proven about the caller, and by what kind of client it is."""
+        if self._prints is not None and exchange.caller.client is None:
+            exchange.caller.client = self._prints.client(exchange.request)
         observed: list[Verdict] = []
         now_ms = int(self._clock() * 1000)
         verdict = self._verdict(exchange, now_ms, observed)

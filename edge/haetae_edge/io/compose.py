@@ -25,6 +25,7 @@ from haetae_edge.address import AddressReader
 from haetae_edge.config.gateway import GatewayConfig, IssuerSettings, UpstreamPoolSettings
 from haetae_edge.exchange import Send, Step
 from haetae_edge.filter import BuildContext, Steps
+from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.io.events import Events, open_events
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.identity import HttpIdentityService
@@ -88,9 +89,8 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
             _forget_on_policy(policies, services)
             forget_tokens_on_policy(policies, services)
         session_watch = await add_staff(config, services, stack, well_known, policies)
-        events = await stack.enter_async_context(
-            open_events(config, worker=worker, key=keys.event_key() if keys is not None else None)
-        )
+        services.fingerprints = Fingerprints(keys.event_key()) if keys is not None else None
+        events = await stack.enter_async_context(open_events(config, worker=worker, prints=services.fingerprints))
         via = f"haetae-{config.name}".encode("ascii")
         routes = _Routes(config, services, via)
         stack.push_async_callback(routes.close)

@@ -28,6 +28,7 @@ from haetae_fds.event import PLACES
 from haetae_edge.config.gateway import GatewayConfig
 from haetae_edge.events import EventMaker
 from haetae_edge.exchange import Exchange, Response
+from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.io.redis_link import LOST, LinkError, RedisLink
 from haetae_edge.metrics import Gauge
 from haetae_edge.networks import NetworkTable
@@ -259,13 +260,15 @@ class Events:
 
 
 @asynccontextmanager
-async def open_events(config: GatewayConfig, *, worker: str, key: bytes | None) -> AsyncIterator[Events | None]:
+async def open_events(
+    config: GatewayConfig, *, worker: str, prints: Fingerprints | None
+) -> AsyncIterator[Events | None]:
     """The events of one worker, or None where they are switched off or cannot be sent.
 
     Raises NetworksInvalid for a table of networks that is none, OSError for one that cannot be read.
     """
     settings, redis = config.events, config.redis
-    if not settings.enabled or redis is None or key is None:
+    if not settings.enabled or redis is None or prints is None:
         if settings.enabled:
             _log.warning("no behaviour events: they need `redis` and `passport` in gateway.yaml")
         yield None
@@ -285,7 +288,7 @@ async def open_events(config: GatewayConfig, *, worker: str, key: bytes | None) 
     )
     await sender.start()
     try:
-        yield Events(EventMaker(gateway=config.name, key=key, random_bytes=os.urandom, networks=networks), sender)
+        yield Events(EventMaker(gateway=config.name, prints=prints, random_bytes=os.urandom, networks=networks), sender)
     finally:
         await sender.close()
 

@@ -9,6 +9,7 @@ Not here: the store (`io/effects.py`), how decisions are reached (the engine).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -18,11 +19,12 @@ from haetae_policy import make_policy_id
 from haetae_policy.identifiers import RANDOM_BYTES
 from haetae_policy.model import format_time
 
-from haetae_fds.decision import Action, Decision, Mode, Op
+from haetae_fds.decision import Action, Api, Decision, Mode, Op
 
 MAX_REASON: Final = 480
 MAX_EVIDENCE: Final = 8000
 _SAMPLE: Final = 20
+_REPLACED: Final = re.compile(r"\{[^}/]*\}")
 
 
 @dataclass(slots=True)
@@ -91,11 +93,24 @@ def policy_document(decision: Decision, expires_ms: int) -> dict[str, Any]:
         "evidence": evidence(decision),
     }
     if decision.api is not None:
-        document["api"] = decision.api.to_dict()
+        document["api"] = api_document(decision.api)
     if decision.action is Action.THROTTLE:
         limit, seconds = decision.rate or (10, 60)
         document["rate"] = {"limit": limit, "per_seconds": seconds}
     return document
+
+
+def api_document(api: Api) -> dict[str, str]:
+    """The API as policies write it: `*` for what a template replaced, no path where it is known by its route alone."""
+    found = api.to_dict()
+    path = found.get("path")
+    if path is not None:
+        path = _REPLACED.sub("*", path)
+        if path.startswith("/"):
+            found["path"] = path
+        else:
+            del found["path"]
+    return found
 
 
 def evidence(decision: Decision) -> dict[str, Any]:

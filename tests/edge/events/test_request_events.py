@@ -7,6 +7,7 @@ import pytest
 from haetae_edge.auth_report import AuthReport
 from haetae_edge.events import EventMaker
 from haetae_edge.exchange import Exchange
+from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.networks import NetworkTable
 from haetae_fds import Event, decode_event
 from haetae_fds.event import PLACES
@@ -17,7 +18,7 @@ KEY = bytes(range(32))
 
 
 def maker(*, key: bytes = KEY, networks: NetworkTable | None = None) -> EventMaker:
-    return EventMaker(gateway="app", key=key, random_bytes=os.urandom, networks=networks)
+    return EventMaker(gateway="app", prints=Fingerprints(key), random_bytes=os.urandom, networks=networks)
 
 
 async def event_of(edge: World, request: bytes, *, by: EventMaker | None = None) -> Event:
@@ -128,3 +129,13 @@ async def test_an_app_version_that_is_none_is_left_out(version: str) -> None:
 def test_every_place_is_filled_in_the_order_of_the_vocabulary() -> None:
     places: Mapping[str, int] = PLACES
     assert list(places.values()) == list(range(1, len(places) + 1))
+
+
+async def test_a_policy_for_a_kind_of_client_names_what_events_say_of_it() -> None:
+    prints = Fingerprints(KEY)
+    async with world() as edge:
+        request = get("/", "User-Agent: tool/1\r\nAccept: */*\r\n")
+        event = await event_of(edge, request)
+        finished = edge.gateway.finished.all[0]
+    assert finished.exchange is not None
+    assert prints.client(finished.exchange.request) == f"|{event.ua}|{event.hdr}"
