@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from haetae_fds.counters import Decay
-from haetae_fds.decision import STRENGTH, Action, Decision, Mode, Op, Subject, policy_id
-from haetae_fds.facts import Facts
+from haetae_fds.counters import Decay, Recent, note
+from haetae_fds.decision import STRENGTH, Action, Api, Decision, Mode, Op, Subject, policy_id
+from haetae_fds.facts import OFFENSE, Facts
 from haetae_fds.finding import Finding
 from haetae_fds.guards import Guards
 from haetae_fds.ledger import Active, Ledger, cap_of, keys_of_subject
@@ -38,10 +38,11 @@ class Decider:
         made = []
         for finding in findings:
             self._heat(f)
-            for subject in finding.subjects:
-                decision = self._one(f, finding, subject)
-                if decision is not None:
-                    made.append(decision)
+            for api in (finding.api, *finding.also):
+                for subject in finding.subjects:
+                    decision = self._one(f, finding, subject, api)
+                    if decision is not None:
+                        made.append(decision)
         return made
 
     def cancel(self, f: Facts) -> list[Decision]:
@@ -61,9 +62,9 @@ class Decider:
             )  # fmt: skip
         return taken
 
-    def _one(self, f: Facts, finding: Finding, subject: Subject) -> Decision | None:
+    def _one(self, f: Facts, finding: Finding, subject: Subject, api: Api | None) -> Decision | None:
         now = f.now
-        pid = policy_id(subject, finding.api, Action.ALERT if finding.action is Action.ALERT else Action.BLOCK)
+        pid = policy_id(subject, api, Action.ALERT if finding.action is Action.ALERT else Action.BLOCK)
         live = self.ledger.live(pid, now)
         action = finding.action
         if live is not None:
@@ -74,7 +75,7 @@ class Decider:
         mode, note = self.guards.mode(finding.detector, subject, now)
         if mode is Mode.OFF:
             return None
-        if mode is Mode.ENFORCE and f.narrow and _broad(subject):
+        if mode is Mode.ENFORCE and f.narrow and _broad(subject, api):
             mode, note = Mode.SHADOW, "too little is known yet to act on so broad a subject"
         action, approval, guard = self._guarded(f, finding, subject, action, mode)
         if live is not None and STRENGTH[live.action] >= STRENGTH[action]:
@@ -86,13 +87,15 @@ class Decider:
         ver = 1 if live is None else live.ver + 1
         self.ledger.add(
             Active(
-                pid=pid, subject=subject, api=finding.api, action=action, mode=mode, detector=finding.detector,
+                pid=pid, subject=subject, api=api, action=action, mode=mode, detector=finding.detector,
                 since=now, exp=now + life, base=life, cap=max(cap, life), ver=ver, campaign=finding.campaign,
                 attempts=Decay(), keys=keys_of_subject(subject),
             )
         )  # fmt: skip
+        if action in (Action.BLOCK, Action.CHALLENGE):
+            self._offender(f, subject)
         return Decision(
-            ts=now, op=Op.PUT, mode=mode, action=action, subject=subject, api=finding.api, exp=now + life,
+            ts=now, op=Op.PUT, mode=mode, action=action, subject=subject, api=api, exp=now + life,
             detector=finding.detector, why=finding.why() if note is None else f"{finding.why()}; {note}",
             events=_sample(finding, f), pid=pid, ver=ver, score=finding.score, numbers=finding.numbers,
             rate=finding.rate if action is Action.THROTTLE else None, approval=approval,
@@ -113,6 +116,8 @@ class Decider:
             return Action.ALERT, True, f"it would match {protected}, which is never refused"
         if finding.approval:
             return Action.ALERT, True, "a subject this broad needs a person's approval"
+        if subject.ip == f.net_key and f.place is not None and f.place.kind == "mobile":
+            return Action.ALERT, True, "a mobile carrier's network is never refused as a whole"
         alone = not (subject.user or subject.device or subject.session or subject.account or subject.untrusted)
         if subject.ip is not None and alone and f.pop >= SHARED:
             return Action.ALERT, True, f"{f.pop} established identities share the address"
@@ -139,6 +144,16 @@ class Decider:
             return f.cluster.good.count(f.now)
         return f.pop
 
+    def _offender(self, f: Facts, subject: Subject) -> None:
+        """Remember an address that is refused, for the sake of its network."""
+        if f.net is None or subject.ip != f.ip:
+            return
+        if f.net.offenders is None or f.net.offenses is None:
+            f.net.offenders, f.net.offenses = Recent(HOUR), []
+        if f.net.offenders.add(f.ip, f.now):
+            note(f.net.offenses, f.event.id)
+            f.triggers |= OFFENSE
+
     def _heat(self, f: Facts) -> None:
         """Keep what has to do with a running attack out of profiles and in memory."""
         until = f.now + MIN10
@@ -147,14 +162,13 @@ class Decider:
                 row.hot = until
 
 
-def _broad(subject: Subject) -> bool:
-    """Say whether a subject reaches beyond one identity, or one address's strangers."""
-    narrow = subject.session or subject.user or subject.device or subject.account
-    if narrow:
+def _broad(subject: Subject, api: Api | None) -> bool:
+    """Say whether a subject reaches beyond one identity, or one address's strangers on one API."""
+    if subject.session or subject.user or subject.device or subject.account:
         return False
-    return (
-        subject.client is not None or subject.ip is None or (subject.ip.endswith("/24") or subject.ip.endswith("/48"))
-    )
+    if subject.client is not None or subject.ip is None or api is None:
+        return True
+    return subject.ip.endswith(("/24", "/48"))
 
 
 def _sample(finding: Finding, f: Facts) -> tuple[str, ...]:

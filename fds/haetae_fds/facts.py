@@ -19,6 +19,7 @@ VOLUME: Final = 32
 USER: Final = 64
 SIGNUP: Final = 128
 DECOY: Final = 256
+OFFENSE: Final = 512
 
 FAILED: Final = frozenset({"bad", "nouser", "locked", "mfa_fail"})
 PASSED: Final = frozenset({"ok", "mfa_ok"})
@@ -70,6 +71,7 @@ class Facts:
         "sensitive_apis",
         "session",
         "share",
+        "surge",
         "system",
         "triggers",
         "trusted",
@@ -118,6 +120,7 @@ class Facts:
         self.sensitive = False
         self.sensitive_apis: dict[str, ApiState] = {}
         self.share = 0.0
+        self.surge: tuple[float, float] | None = None
         self.active = 0
         self.narrow = False
         self.warm = True

@@ -90,6 +90,8 @@ class Features:
             update_browse(self, f)
         if event.sess is not None:
             self._session(f)
+        if f.user is not None and f.user_key == event.user and event.auth is None:
+            self._suspected(f, f.user)
         self._decoy(f)
         if not f.faults and (event.status is None or event.status < 400):
             self._good(f)
@@ -249,14 +251,8 @@ class Features:
 
     def _good_user(self, f: Facts, user: User) -> None:
         event, now = f.event, f.now
-        if user.account is None:
-            self._link(f, user)
         if user.suspicion is not None:
-            if user.suspicion.until > now:
-                if f.sensitive:
-                    f.triggers |= USER
-                return
-            user.suspicion = None
+            return
         ctx = (event.dev if event.dev_v else None, f.ip)
         if user.ctx == ctx and now - user.ctx_at < 60_000:
             return
@@ -280,18 +276,35 @@ class Features:
             f.cluster.good.add(key, now)
         self.good.add(key, now)
 
+    def _suspected(self, f: Facts, user: User) -> None:
+        """Follow a user whose log-in may not have been the owner's."""
+        if self.pending:
+            self._link(f, user)
+        doubt = user.suspicion
+        if doubt is None:
+            return
+        if doubt.until <= f.now:
+            user.suspicion = None
+            return
+        doubt.events += 1
+        if f.sensitive:
+            doubt.sensitive += 1
+            note(doubt.sample, f.event.id)
+        if f.sensitive or doubt.events == 1:
+            f.triggers |= USER
+
     def _link(self, f: Facts, user: User) -> None:
         """Remember which account name belongs to the user, from the log-in just before on the same client."""
-        if not self.pending:
-            return
         held = self.pending.pop(f"{f.ip} {f.event.dev or f.client}", None)
         if held is None or f.now - held[1] > MIN10:
             return
         name = held[0]
         user.account = name
         account = self.accounts.get(name)
-        if account is not None and account.user is None:
+        if account is not None:
             account.user = f.user_key
+            if account.suspicion is not None and account.suspicion.until > f.now:
+                user.suspicion = account.suspicion
 
     def version_of(self, f: Facts) -> Version:
         """Return the state of the event's app version."""

@@ -79,7 +79,15 @@ def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState) -> None:
     if event.status == 403 or event.status == 404:
         if browse.denied is None:
             browse.denied = Decay()
-        browse.denied.add(now, MIN10)
+        if (
+            browse.denied.add(now, MIN10) >= 10
+            and f.user is not None
+            and f.user.first_good
+            and now - f.user.first_good > HOUR
+        ):
+            if api.deny_users is None:
+                api.deny_users = Recent(MIN10)
+            api.deny_users.add(f.actor, now)
     if event.obj_n is not None:
         if browse.last is not None:
             step = event.obj_n - browse.last

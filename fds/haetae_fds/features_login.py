@@ -7,11 +7,12 @@ never evidence against an address. Not here: limits.
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import TYPE_CHECKING, Final
 
 from haetae_fds.counters import Recent, note
 from haetae_fds.facts import FAILED, PASSED, Facts
-from haetae_fds.state import DAY, HOUR, HOUR6, MIN2, MIN10, SETTLED, Account, Cluster, Homes, Logins, Place
+from haetae_fds.state import DAY, HOUR, HOUR6, MIN2, MIN10, SETTLED, Account, Cluster, Homes, Logins, Place, Suspicion
 
 if TYPE_CHECKING:
     from haetae_fds.features import Features
@@ -51,6 +52,7 @@ def update_login(features: Features, f: Facts) -> None:
     for place in (f.place, f.net):
         if place is not None:
             _place(f, place, account)
+    f.surge = service_failures(f)
     if f.passed:
         _passed(features, f, account)
 
@@ -165,14 +167,87 @@ def _place(f: Facts, place: Place, account: Account) -> None:
 def _passed(features: Features, f: Facts, account: Account) -> None:
     event, now = f.event, f.now
     account.ok_at = max(account.ok_at, now)
+    account.suspicion = _suspect(features, f, account)
     if event.user is not None:
         account.user = event.user
         user = features.users.touch(event.user, now)
         user.account = event.acct
+        if account.suspicion is not None:
+            user.suspicion = account.suspicion
+        f.user, f.user_key = user, event.user
     else:
         if len(features.pending) >= MAX_PENDING:
             del features.pending[next(iter(features.pending))]
         features.pending[f"{f.ip} {event.dev or f.client}"] = (event.acct or "", now)
+
+
+def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None:
+    """Say whether this success may not be the owner's; `strong` when more than being new speaks against it."""
+    if f.known_device or f.familiar:
+        return None
+    creds = 0 if account.creds is None else account.creds.count(f.now)
+    slow = 0 if account.creds_slow is None else account.creds_slow.count(f.now)
+    guessed = creds >= 3 or slow >= 6
+    new_network = f.history and not _seen_before(features, f, account)
+    if not guessed and not new_network:
+        return None
+    doubt = Suspicion()
+    doubt.until = f.now + 2 * MIN10
+    doubt.creds = max(creds, slow)
+    place, cluster = f.place, f.cluster
+    rough = place is not None and (
+        place.kind in ("hosting", "vpn/tor")
+        or place.hot > f.now
+        or (place.logins is not None and place.logins.failed.read(f.now, MIN10) >= 3)
+    )
+    lookalikes = cluster is not None and cluster.hot > f.now
+    doubt.strong = guessed or rough or lookalikes
+    doubt.reason = (
+        "success after many secrets"
+        if guessed
+        else "new device on a new network" + (" of bad repute" if rough or lookalikes else "")
+    )
+    note(doubt.sample, f.event.id)
+    return doubt
+
+
+def _seen_before(features: Features, f: Facts, account: Account) -> bool:
+    user = features.users.get(account.user) if account.user is not None else None
+    for homes in (account.homes, user.homes if user is not None else None):
+        if homes is None:
+            continue
+        if f.event.dev_v and f"d:{f.event.dev}" in homes.at:
+            return True
+        if f"n:{f.net_key}" in homes.at or (f.event.asn is not None and f.system in homes.at):
+            return True
+    return False
+
+
+def service_failures(f: Facts) -> tuple[float, float] | None:
+    """Count an unfamiliar failure of the service; return (count, bound) of ten minutes when it is over its bound.
+
+    The bound follows the service's own level slowly, and hardly at all while over it (Anscombe's transform, so that
+    nothing is divided by a spread that may be zero).
+    """
+    api, now = f.api, f.now
+    if api is None or not f.fresh or f.familiar:
+        return None
+    if now - api.fail_at >= MIN10:
+        if api.fail_at:
+            mean = api.fail_mean
+            quiet = mean is None or api.fail_now <= _bound(mean)
+            weight = 0.2 if quiet else 0.02
+            api.fail_mean = float(api.fail_now) if mean is None else mean + weight * (api.fail_now - mean)
+        api.fail_at, api.fail_now = now, 0
+    api.fail_now += 1
+    if api.fail_mean is None:
+        return None
+    bound = _bound(api.fail_mean)
+    return (api.fail_now, bound) if api.fail_now > bound else None
+
+
+def _bound(mean: float) -> float:
+    return max(mean + 20, (sqrt(mean + 0.375) + 4) ** 2, 1.5 * mean)
 
 
 def settle_login(f: Facts) -> None:

@@ -6,12 +6,14 @@ clock. A score lies in [0, 1] and 0.5 is the detector's own boundary. Not here: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
-from haetae_fds.decision import Action, Api, Number, Subject
+from haetae_fds.decision import Action, Api, Number, Subject, api_of
 from haetae_fds.facts import Facts
-from haetae_fds.state import MINUTE
+from haetae_fds.features_login import single
+from haetae_fds.state import MINUTE, ApiState
 
 TTL: Final = 15 * MINUTE
 
@@ -20,8 +22,7 @@ TTL: Final = 15 * MINUTE
 class Finding:
     """One thing found. `subjects` are proposals, narrowest first; `ttl` is the base time to live in ms.
 
-    `offender`: an address whose network is to be watched for more of the same. `systemic`: a fault of our own making,
-    for people. `warm` is False while the population the limit is relative to is still being learned.
+    `also`: further APIs the same goes for. `warm` is False while the population the limit is relative to is still being learned.
     """
 
     detector: str
@@ -39,7 +40,7 @@ class Finding:
     proposal: str | None = None
     rate: tuple[int, int] | None = None
     campaign: str | None = None
-    wide: bool = False
+    also: tuple[Api, ...] = ()
 
     def why(self) -> str:
         """Return the finding as a sentence with its numbers beside their limits."""
@@ -68,6 +69,26 @@ class Detector:
         """Return what this event completes, or None."""
         raise NotImplementedError
 
+    def found(
+        self,
+        f: Facts,
+        what: str,
+        numbers: tuple[Number, ...],
+        *subjects: Subject,
+        action: Action = Action.BLOCK,
+        api: Api | None = None,
+        events: Sequence[str] = (),
+        ttl: int = TTL,
+        campaign: str | None = None,
+        **more: Any,
+    ) -> Finding:
+        """Build a finding of this detector; its score is that of its weakest number."""
+        return Finding(
+            detector=self.name, version=self.version, action=action, subjects=subjects, api=api, what=what,
+            numbers=numbers, events=tuple(events), ttl=ttl, score=worst(numbers),
+            campaign=campaign or f"{self.name} {f.net_key or f.actor}", **more,
+        )  # fmt: skip
+
     def limit(self, f: Facts, base: float) -> float:
         """Return a limit as it applies to this event."""
         return base * self.factor * f.scale
@@ -90,25 +111,40 @@ def number(name: str, value: float, limit: float) -> Number:
     return Number(name=name, value=value, limit=limit)
 
 
-def at_address(f: Facts, *, account: str | None = None, client: str | None = None, shared: int = 5) -> Subject:
+def at_address(f: Facts, *, account: str | None = None, client: str | None = None, strangers: bool = False) -> Subject:
     """Return the address as a subject: only its callers without an established identity once others live there."""
     mobile = f.place is not None and f.place.kind == "mobile"
-    return Subject(ip=f.ip, account=account, client=client, untrusted=f.pop > 0 or mobile or shared == 0)
+    return Subject(ip=f.ip, account=account, client=client, untrusted=strangers or f.pop > 0 or mobile)
 
 
-def api_named(f: Facts, key: str | None = None) -> Api | None:
-    """Return the API of this event, or None when evidence is spread over several (`key` is then None)."""
-    api = f.api
-    if api is None or key is None or key != f.api_key:
-        return None
-    return api_ref(f)
+def of_actor(f: Facts) -> Subject:
+    """Return the narrowest verified identity of the event, or the strangers at its address."""
+    if f.user_key is not None:
+        return Subject(user=f.user_key)
+    if f.device is not None:
+        return Subject(device=f.event.dev, ip=f.ip or None)
+    return at_address(f, strangers=True)
+
+
+def of_faults(f: Facts) -> Subject:
+    """Return who sends faulty envelopes: the verified device where it was seen, or the strangers at the address."""
+    if f.device is not None:
+        return Subject(device=f.event.dev, ip=f.ip)
+    pair = f.fault_pair
+    client = single(pair.clients) if pair is not None and f.pop > 0 else None
+    return at_address(f, client=client, strangers=True)
+
+
+def one_api(f: Facts, apis: dict[str, int]) -> Api | None:
+    """Return this event's API when (nearly) all evidence is about it."""
+    return api_ref(f) if single(apis) == f.api_key else None
 
 
 def api_ref(f: Facts) -> Api | None:
     """Return this event's API."""
-    if f.api is None:
-        return None
-    method, _, path = (f.api.name or "").partition(" ")
-    if not path:
-        method, path = "", method
-    return Api(gateway=f.api.gw or None, route=f.api.route, method=method or None, path=path or None)
+    return None if f.api is None else ref(f.api)
+
+
+def ref(api: ApiState) -> Api | None:
+    """Return an API by gateway, route, method and template."""
+    return api_of(api.gw or None, api.route, api.name)

@@ -36,9 +36,8 @@ def event_of(value: dict[str, Any]) -> Event:
     for name, item in value.items():
         if item is None or name not in _NAMES:
             continue
-        if name in _WHOLE and type(item) is float and item.is_integer():
-            item = int(item)
-        read[name] = read_field(name, item)
+        whole = name in _WHOLE and type(item) is float and item.is_integer()
+        read[name] = read_field(name, int(item) if whole else item)
     for name in ("id", "ts"):
         if name not in read:
             raise EventInvalid(name)

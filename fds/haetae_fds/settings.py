@@ -19,8 +19,9 @@ INTERNAL: Final = (
     "::1/128", "fc00::/7", "fe80::/10",
 )  # fmt: skip
 SENSITIVE: Final = (
-    r"(POST|PUT|PATCH|DELETE) .*(transfer|payment|payout|pay\b|withdraw|remit|wire|password|passwd|passcode|credential"
-    r"|device|limit|beneficiar|payee|recipient|mfa|otp|e-?mail|phone|api-?key|token)",
+    r"(POST|PUT|PATCH|DELETE) .*(transfer|payment|payout|pay\b|withdraw|remit|wire)",
+    r"(POST|PUT|PATCH|DELETE) .*(password|passwd|passcode|credential|mfa|otp|e-?mail|phone|api-?key|token)",
+    r"(POST|PUT|PATCH|DELETE) .*(device|limit|beneficiar|payee|recipient)",
 )
 SIGNUP: Final = (r"(POST|PUT) .*(sign-?up|register|registration|join|accounts?/?$|users/?$)",)
 

@@ -140,7 +140,7 @@ class Account:
     """The name tried at log-in."""
 
     __slots__ = ("clients", "creds", "creds_home", "creds_long", "creds_slow", "homes", "hot", "ips", "ips_slow",
-                 "ok_at", "sample", "seen", "user")  # fmt: skip
+                 "ok_at", "sample", "seen", "suspicion", "user")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
@@ -155,21 +155,21 @@ class Account:
         self.ips: Recent | None = None
         self.ips_slow: Recent | None = None
         self.clients: dict[str, int] = {}
+        self.suspicion: Suspicion | None = None
         self.sample: list[str] = []
 
 
 class Suspicion:
     """A log-in or session that may not be the owner's."""
 
-    __slots__ = ("creds", "device", "ip", "reason", "risk", "sample", "sensitive", "until")
+    __slots__ = ("creds", "events", "reason", "sample", "sensitive", "strong", "until")
 
     def __init__(self) -> None:
         self.until = 0
         self.reason = ""
         self.creds = 0
-        self.risk = 0.0
-        self.ip = ""
-        self.device: str | None = None
+        self.strong = False
+        self.events = 0
         self.sensitive = 0
         self.sample: list[str] = []
 
@@ -276,7 +276,7 @@ class Pair:
 class ApiState:
     """One API and how its users use it."""
 
-    __slots__ = ("busy", "by_users", "deny_users", "gw", "hot", "items", "login", "minutes", "mutating", "name",
+    __slots__ = ("busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw", "hot", "items", "login", "minutes", "mutating", "name",
                  "objects", "objects_hour", "requests", "route", "runs", "seen", "sensitive", "signup")  # fmt: skip
 
     def __init__(self) -> None:
@@ -298,6 +298,9 @@ class ApiState:
         self.runs = Spread()
         self.busy: dict[str, Recent] = {}
         self.deny_users: Recent | None = None
+        self.fail_at = 0
+        self.fail_now = 0
+        self.fail_mean: float | None = None
 
 
 class Version:

@@ -1,0 +1,49 @@
+"""R7: one actor asks for many objects and is denied most.
+
+When many established users are denied at once, we have broken something: people are told instead.
+"""
+
+from haetae_fds.decision import Action, Subject
+from haetae_fds.facts import OBJECT, Facts
+from haetae_fds.finding import Detector, Finding, api_ref, number, of_actor
+from haetae_fds.state import MIN10
+
+OBJECTS = 15
+DENIED = 10
+NETWORK = 3
+GUARD_USERS = 8
+GUARD_SHARE = 0.05
+
+
+class ObjectEnumeration(Detector):
+    """15 different objects and 10 denied in ten minutes; three times that for all of a network's strangers."""
+
+    name = "object_enumeration"
+    wants = OBJECT
+
+    def observe(self, f: Facts) -> Finding | None:
+        """See the class."""
+        if f.api is None or f.event.status not in (403, 404):
+            return None
+        for pair, base, pop in ((f.pair, 1, f.pop), (f.net_pair, NETWORK, 0 if f.net is None else f.net.pop(f.now))):
+            if pair is None or pair.browse is None or pair.browse.denied is None:
+                continue
+            stretch = base if f.user is not None else base + 0.2 * pop
+            objects, denied = pair.browse.objects.count(f.now), pair.browse.denied.read(f.now, MIN10)
+            most, least = self.limit(f, OBJECTS * stretch), self.limit(f, DENIED * stretch)
+            if objects < most or denied < least:
+                continue
+            numbers = (number("objects", objects, most), number("denied", denied, least))
+            ours = 0 if f.api.deny_users is None else f.api.deny_users.count(f.now)
+            if ours >= max(GUARD_USERS, GUARD_SHARE * f.active):
+                return self.found(
+                    f, "many established users are denied at once", (number("users", ours, GUARD_USERS),),
+                    Subject(untrusted=True), action=Action.ALERT, api=api_ref(f), events=pair.browse.sample,
+                )  # fmt: skip
+            subject = of_actor(f) if pair is f.pair else Subject(ip=f.net_key, untrusted=True)
+            return self.found(
+                f, "one caller asks for many objects and is denied", numbers, subject,
+                action=Action.BLOCK if pair is f.pair or not pop else Action.CHALLENGE,
+                api=api_ref(f), events=pair.browse.sample,
+            )  # fmt: skip
+        return None

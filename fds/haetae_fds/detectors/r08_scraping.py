@@ -1,0 +1,59 @@
+"""R8: one actor reads far more objects than others do.
+
+Compared with the API's own users. Even gaps between requests lower the limit. The first answer is a lower rate, the
+second, a minute later, a block. Partners' batches are not judged by what people do.
+"""
+
+from haetae_fds.decision import Action
+from haetae_fds.facts import OBJECT, Facts
+from haetae_fds.finding import Detector, Finding, api_ref, number, of_actor
+
+OBJECTS = 150
+HOURLY = 400
+ITEMS = 3000
+TIMES = 3
+ENOUGH = 200
+AUTOMATIC = 0.67
+RATE = (10, 60)
+
+
+class Scraping(Detector):
+    """More than 150 objects in ten minutes and 3 times the API's 99.9th percentile; 400 an hour; 3,000 list items."""
+
+    name = "scraping"
+    wants = OBJECT
+
+    def observe(self, f: Facts) -> Finding | None:
+        """See the class."""
+        pair, api = f.pair, f.api
+        if pair is None or api is None or pair.browse is None or f.event.san is not None:
+            return None
+        browse = pair.browse
+        warm = api.objects.total >= ENOUGH
+        stretch = (AUTOMATIC if browse.regular() else 1.0) * (1.0 if f.user is not None else 1.0 + f.pop)
+        objects = browse.objects.count(f.now)
+        checks = (
+            ("objects in ten minutes", objects, OBJECTS, api.objects.quantile(0.999) if objects > 50 else 0.0),
+            ("objects in an hour", browse.hour, HOURLY, api.objects_hour.quantile(0.999) if browse.hour > 100 else 0.0),
+            (
+                "list items in ten minutes",
+                browse.items,
+                ITEMS,
+                api.items.quantile(0.999) if browse.items > 500 else 0.0,
+            ),
+        )
+        for name, value, floor, usual in checks:
+            limit = self.limit(f, max(floor, TIMES * usual) * stretch)
+            if value > limit:
+                return self.found(
+                    f,
+                    "one caller reads far more than others do",
+                    (number(name, value, limit),),
+                    of_actor(f),
+                    action=Action.THROTTLE,
+                    api=api_ref(f),
+                    events=browse.sample,
+                    rate=RATE,
+                    warm=warm,
+                )
+        return None

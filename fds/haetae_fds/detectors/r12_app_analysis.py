@@ -1,0 +1,41 @@
+"""R12: somebody takes the app's protocol apart: many kinds of faults, or many faults from pairs nobody knows."""
+
+from haetae_fds.decision import Number
+from haetae_fds.facts import FAULT, Facts
+from haetae_fds.features_faults import in_incident
+from haetae_fds.finding import Detector, Finding, number, of_faults
+from haetae_fds.state import MIN2, Faults
+
+KINDS = 3
+FAULTS = 4
+TRUSTED_FAULTS = 8
+UNTRUSTED_FAULTS = 8
+WINDOW = 300_000
+
+
+class AppAnalysis(Detector):
+    """3 kinds and 4 faults within 5 minutes, or 8 faults of unknown pairs at one address (more where others live)."""
+
+    name = "app_analysis"
+    wants = FAULT
+
+    def observe(self, f: Facts) -> Finding | None:
+        """See the class."""
+        if not f.ip:
+            return None
+        faults = f.fault_pair if f.trusted else None if f.place is None else f.place.faults
+        if faults is None:
+            return None
+        ours = all(in_incident(f, kind) for kind in f.faults)
+        kinds = sum(1 for kind, at in faults.kinds.items() if f.now - at <= WINDOW and not in_incident(f, kind))
+        weight = faults.weight.read(f.now, MIN2 * 2.5)
+        most = self.limit(f, TRUSTED_FAULTS if f.trusted else FAULTS + 0.25 * f.pop)
+        if kinds >= KINDS and weight >= most - 0.5 and not ours:
+            return self._found(f, faults, number("kinds of faults", kinds, KINDS), number("faults", weight, most))
+        most = self.limit(f, UNTRUSTED_FAULTS + 0.5 * f.pop)
+        if not f.trusted and not ours and weight >= most - 0.5:
+            return self._found(f, faults, number("faults", weight, most))
+        return None
+
+    def _found(self, f: Facts, faults: Faults, *numbers: Number) -> Finding:
+        return self.found(f, "the app's protocol is being taken apart", numbers, of_faults(f), events=faults.sample)

@@ -1,0 +1,47 @@
+"""R15: one session, two clients in two networks, both alive.
+
+Only the second use is refused. Somebody on the move keeps the client; a second program at home keeps the network.
+"""
+
+from haetae_fds.decision import Subject
+from haetae_fds.facts import SESSION, Facts
+from haetae_fds.finding import Detector, Finding, number
+from haetae_fds.state import HOUR, MIN10, SETTLED
+
+Use = tuple[str, str, str, str | None]
+
+
+class StolenSession(Detector):
+    """A second client in another system within ten minutes of the first; in a known one, only if the first goes on."""
+
+    name = "stolen_session"
+    wants = SESSION
+
+    def observe(self, f: Facts) -> Finding | None:
+        """See the class."""
+        session = f.session
+        if session is None or session.first is None or not session.others:
+            return None
+        window = MIN10 / self.limit(f, 1.0)
+        if f.client == session.first[0]:
+            for use, at in session.others.items():
+                if 0 <= f.now - at <= window and use[1] != f.system:
+                    return self._found(f, use, f.now - at, window)
+            return None
+        gap = abs(f.now - session.first_at)
+        since = None if f.user is None else f.user.homes.known_since()
+        strange = since is not None and f.now - since >= SETTLED and f.user is not None
+        strange = strange and f.user is not None and not f.user.homes.settled(f.system, f.now)
+        if gap > window or not strange or f.client is None:
+            return None
+        return self._found(f, (f.client, f.system, f.ip, None), gap, window)
+
+    def _found(self, f: Facts, use: Use, gap: int, window: float) -> Finding:
+        subjects = [Subject(session=f.event.sess, client=use[0])]
+        if use[2]:
+            subjects.insert(0, Subject(session=f.event.sess, ip=use[2]))
+        return self.found(
+            f, "one session is used by two clients in two networks",
+            (number("uses within seconds of each other", window / max(1, gap), 1),), *subjects,
+            events=() if f.session is None else f.session.sample, ttl=HOUR, campaign=f"session {f.event.sess}",
+        )  # fmt: skip
