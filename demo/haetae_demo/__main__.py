@@ -1,4 +1,4 @@
-"""The demo services as programs: ``python -m haetae_demo identity|issuer|bank``.
+"""The demo services as programs: ``python -m haetae_demo identity|issuer|bank|provider|dashboard``.
 
 Each listens on loopback, prints one line when it is ready, and ends with exit code 0 on SIGINT or SIGTERM.
 Secrets come from files, never from arguments, which other users of the machine can see. This is the
@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ from haetae_passport import PassportPolicy, PassportVerifier
 from haetae_passport.io.gate import PassportGate
 from haetae_passport.io.jwks import PassportKeys
 
+from haetae_demo.dashboard.io import program as dashboard
 from haetae_demo.directory import Directory
 from haetae_demo.errors import DemoError, WorldInvalid
 from haetae_demo.io.bank import BankService
@@ -28,6 +30,7 @@ from haetae_demo.io.issuer import IdentityClient, IssuerService
 from haetae_demo.io.serving import bind, serve, until_stopped, url_of
 from haetae_demo.issuer_keys import IssuerKeys
 from haetae_demo.ledger import Ledger
+from haetae_demo.provider.io import program as provider
 from haetae_demo.tokens import TokenTerms
 from haetae_demo.world import World, packaged_world, parse_world
 
@@ -58,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     bank.add_argument("--passport-jwks-url", required=True, help="where the gateway publishes its keys")
     bank.add_argument("--passport-issuer", required=True, help="the gateway's name in Passports")
     bank.add_argument("--audience", default=BANK_AUDIENCE, help="this service's name in Passports")
+
+    provider.arguments(services.add_parser("provider", parents=[common], help="OpenID provider, development only"))
+    dashboard.arguments(services.add_parser("dashboard", parents=[common], help="tools of staff, behind the gateway"))
     return top
 
 
@@ -77,11 +83,18 @@ async def _run(args: argparse.Namespace) -> None:
     world = _world(args.world)
     # Not trust_env: a proxy of the environment must not see service tokens.
     with bind(host=args.host, port=args.port) as listener:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session, AsyncExitStack() as held:
             if args.service == "identity":
                 app = _identity(args, world)
             elif args.service == "issuer":
                 app = _issuer(args, listener, session)
+            elif args.service == "provider":
+                token = _secret(args.service_token_file)
+                app = await held.enter_async_context(
+                    provider.provider_application(args, url=url_of(listener), token=token)
+                )
+            elif args.service == "dashboard":
+                app = dashboard.dashboard_application(args)
             else:
                 app = _bank(args, world)
             async with serve(app, listener=listener) as url:

@@ -98,6 +98,16 @@ class Fields:
                 self._fail(f"{name}.{member}", "must be true or false")
         return dict(value)
 
+    def texts(self, name: str, *, most: int, longest: int = MAX_TEXT) -> list[str]:
+        """A list of at most ``most`` strings, each as :meth:`text`; absent gives none."""
+        value = self._left.pop(name, [])
+        if not isinstance(value, list) or len(value) > most:
+            self._fail(name, f"must be a list of at most {most} texts")
+        for each in value:
+            if not isinstance(each, str) or not 1 <= len(each) <= longest or not each.isprintable():
+                self._fail(name, f"must hold texts of 1 to {longest} characters")
+        return list(value)
+
     def nested(self, name: str) -> "Fields":
         """A member that is itself an object, to be read and ``done`` by the caller."""
         value = self._take(name)

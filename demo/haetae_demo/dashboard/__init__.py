@@ -1,0 +1,1 @@
+"""Tools of staff that know nothing of signing in: what stands behind the gateway."""

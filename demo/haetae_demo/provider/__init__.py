@@ -1,0 +1,1 @@
+"""An OpenID provider for development: sign-in pages, tokens, logout. Never for production."""

@@ -1,0 +1,1 @@
+"""The provider's sockets, pages and timers."""
