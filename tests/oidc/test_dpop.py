@@ -131,7 +131,7 @@ def test_proof_made_by_another_implementation_is_accepted(alg: str, key: ECKey |
         ({"crit": ["exp"]}, "dpop-malformed"),
     ],
 )
-def test_proof_with_another_header_is_refused(head: dict[str, object], reason: str) -> None:
+def test_proof_with_another_header_is_refused(head: dict[str, Any], reason: str) -> None:
     with pytest.raises(DpopInvalid) as caught:
         verify(proof(**head))
     assert caught.value.reason == reason
