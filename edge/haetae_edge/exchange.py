@@ -180,7 +180,8 @@ class Exchange:
     passes an interim answer (1xx) on; it is None for a client that knows none. `on_finished` is told the status once
     the request is through; 499 when the client did not wait for it. `host` is what the upstream is told the client
     addressed, when that is not the upstream's own name. `finish` has the last word on an answer of the gateway's own
-    endpoints, as a filter's response step has on a route's.
+    endpoints, as a filter's response step has on a route's. `peer` is the other end of the connection and
+    `unverified_peer_certificate` (DER) what it presented there: its chain was checked, its names and dates were not.
     """
 
     request: Request
@@ -201,6 +202,8 @@ class Exchange:
     on_finished: Callable[[int], None] | None = None
     host: bytes | None = None
     finish: ResponseStep | None = None
+    peer: str = ""
+    unverified_peer_certificate: bytes | None = None
 
     def begin_forwarding(self) -> None:
         """Set what will be sent from the request as received, minus what no hop passes on."""

@@ -8,7 +8,7 @@ the configuration.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +54,16 @@ class Gauge:
     counter: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledGauge:
+    """Several numbers of one kind, read at scrape time; `read` gives a value for each of a bounded set of names."""
+
+    name: str
+    help: str
+    label: str
+    read: Callable[[], Mapping[str, float]]
+
+
 class EdgeMetrics(Collector):
     """The collector of one worker; `gateway` becomes a label of every sample."""
 
@@ -61,6 +71,7 @@ class EdgeMetrics(Collector):
         self._gateway = gateway
         self._routes: dict[str, RouteCounters] = {}
         self._gauges: list[Gauge] = []
+        self._labelled: list[LabelledGauge] = []
 
     def route(self, route_id: str) -> RouteCounters:
         """The counters of a route; made at first use."""
@@ -72,6 +83,10 @@ class EdgeMetrics(Collector):
     def watch(self, *gauges: Gauge) -> None:
         """Add numbers that other parts keep."""
         self._gauges.extend(gauges)
+
+    def watch_each(self, gauge: LabelledGauge) -> None:
+        """Add numbers that another part keeps by name."""
+        self._labelled.append(gauge)
 
     def collect(self) -> Iterator[Metric]:
         """Samples in Prometheus' model."""
@@ -93,6 +108,11 @@ class EdgeMetrics(Collector):
             family = CounterMetricFamily if gauge.counter else GaugeMetricFamily
             metric = family(gauge.name, gauge.help, labels=["gateway"])
             metric.add_metric([self._gateway], gauge.read())
+            yield metric
+        for several in self._labelled:
+            metric = GaugeMetricFamily(several.name, several.help, labels=["gateway", several.label])
+            for name, value in several.read().items():
+                metric.add_metric([self._gateway, name], value)
             yield metric
 
 

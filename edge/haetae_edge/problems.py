@@ -63,6 +63,10 @@ _ROWS = (
     Problem("token-invalid", 401, Side.CLIENT, "A valid access token is required"),
     Problem("insufficient-scope", 403, Side.CLIENT, "The access token does not allow this"),
     Problem("token-ambiguous", 400, Side.CLIENT, "An access token is sent in one way, the Authorization header"),
+    # Callers with certificates. Not 401, which would owe them a challenge: TLS has none that a new try could answer
+    Problem("certificate-required", 403, Side.CLIENT, "A client certificate is required"),
+    Problem("certificate-invalid", 403, Side.CLIENT, "The client certificate cannot be used"),
+    Problem("caller-not-permitted", 403, Side.CLIENT, "This caller may not do this"),
     # Staff, signed in with a browser
     Problem("login-required", 401, Side.CLIENT, "Please sign in"),
     Problem("login-invalid", 400, Side.CLIENT, "This sign-in could not be completed; please start again"),

@@ -11,6 +11,7 @@ from typing import Final
 
 from haetae_edge.filter import Filter
 from haetae_edge.filters.introspect import Introspect
+from haetae_edge.filters.mtls_identity import MtlsIdentity
 from haetae_edge.filters.verify_jwt import VerifyJwt
 from haetae_edge.predicate import Predicate
 from haetae_edge.predicates.method import Method
@@ -25,6 +26,14 @@ def token_is_required(_: Sequence[Predicate], filters: Mapping[str, Filter]) -> 
     for name, item in filters.items():
         if isinstance(item, VerifyJwt | Introspect) and not item.required:
             return f"may not have `required: false` in `{name}`: every call has a token here"
+    return None
+
+
+def certificate_is_required(_: Sequence[Predicate], filters: Mapping[str, Filter]) -> str | None:
+    """Nobody passes without a certificate."""
+    item = filters.get("MtlsIdentity")
+    if isinstance(item, MtlsIdentity) and not item.required:
+        return "may not have `required: false` in `MtlsIdentity`: every call has a certificate here"
     return None
 
 

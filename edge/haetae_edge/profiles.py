@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from haetae_edge.profile_checks import (
     Check,
+    certificate_is_required,
     reuse_is_checked,
     scopes_are_asked,
     token_is_required,
@@ -64,6 +65,13 @@ _ROWS = (
         must=(("VerifyJwt", "Introspect"), ("Block",), ("RequestRateLimiter",)),
         must_not=("AppChannel", "Cors", "Csrf", "OidcSession", "PartnerTls", "TokenRelay"),
         checks=(token_is_required, tokens_are_checked_once, scopes_are_asked),
+    ),
+    Profile(
+        name="secure",
+        purpose="services and partners that have a certificate",
+        must=(("MtlsIdentity",), ("Block",), ("Passport",)),
+        must_not=("AppChannel", "Cors", "Csrf", "Introspect", "OidcSession", "PartnerTls", "TokenRelay", "VerifyJwt"),
+        checks=(certificate_is_required,),
     ),
     Profile(
         name="plain",

@@ -20,6 +20,8 @@ from haetae_edge.errors import EdgeError
 from haetae_edge.fingerprint import Fingerprints
 
 if TYPE_CHECKING:
+    from haetae_edge.certificates import CertificateReader
+    from haetae_edge.expiry import ExpiryWatch
     from haetae_edge.staff.gate import StaffGate
 
 
@@ -219,6 +221,8 @@ class Services:
     rates: Rates | None = None
     dpop_nonces: DpopNonces | None = None
     staff: StaffGate | None = None
+    certificates: CertificateReader | None = None
+    certificate_watch: ExpiryWatch | None = None
 
 
 T = TypeVar("T")

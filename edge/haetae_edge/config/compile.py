@@ -87,6 +87,8 @@ def _located(config: GatewayConfig, directory: Path) -> dict[str, Any]:
         upstream = replace(upstream, ca_file=directory / upstream.ca_file)
     located: dict[str, Any] = {"keys_directory": directory / config.keys_directory, "access_log": log}
     located["upstream"] = upstream
+    if config.tls is not None:
+        located["tls"] = config.tls.located(directory)
     if config.oidc is not None and config.oidc.client_key is not None:
         located["oidc"] = replace(config.oidc, client_key=directory / config.oidc.client_key)
     return located

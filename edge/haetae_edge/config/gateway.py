@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+from haetae_edge.config.certificates import ClientCertificateSettings, TlsSettings
 from haetae_edge.config.staff import OidcSettings, SessionSettings
 from haetae_edge.config.values import (
     ArgumentError,
@@ -33,6 +34,7 @@ Algorithm = Literal["EdDSA", "Ed25519", "ES256", "RS256", "RS384", "RS512", "PS2
 _LIMITS: Final = Limits()
 _DEADLINES: Final = Deadlines()
 _SESSION: Final = SessionSettings()
+_CLIENT_CERTIFICATES: Final = ClientCertificateSettings()
 
 
 def _positive(settings: object, *names: str) -> None:
@@ -256,6 +258,10 @@ class GatewayConfig:
     passport: Annotated[PassportSettings | None, Doc("The Passport minted for services.")] = None
     oidc: Annotated[OidcSettings | None, Doc("The OpenID provider that staff sign in with; needs `redis`.")] = None
     session: Annotated[SessionSettings, Doc("How long staff stay signed in.")] = _SESSION
+    tls: Annotated[TlsSettings | None, Doc("TLS on the listener; without it, plain HTTP behind a proxy.")] = None
+    client_certificates: Annotated[ClientCertificateSettings, Doc("Where callers' certificates come from.")] = (
+        _CLIENT_CERTIFICATES
+    )
     upstream: Annotated[UpstreamPoolSettings, Doc("Connections to upstreams.")] = UpstreamPoolSettings()
     events: Annotated[EventSettings, Doc("Behaviour events for fraud detection.")] = EventSettings()
     access_log: Annotated[AccessLogSettings, Doc("One JSON line per request.")] = AccessLogSettings()
@@ -273,6 +279,12 @@ class GatewayConfig:
         issuers = [issuer.issuer for issuer in self.issuers]
         if len(set(issuers)) != len(issuers):
             raise ArgumentError("issuers", "each issuer is listed once")
+        if self.client_certificates.source in ("tls", "any") and (
+            self.tls is None or self.tls.client_certificates == "none"
+        ):
+            raise ArgumentError(
+                "client_certificates", "`source: tls` needs `tls:` with `client-certificates: optional` or `required`"
+            )
         asked = [item.name for item in self.introspection]
         if len(set(asked)) != len(asked):
             raise ArgumentError("introspection", "each name is used once")

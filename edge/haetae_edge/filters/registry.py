@@ -13,6 +13,7 @@ from haetae_edge.filters.block import Block
 from haetae_edge.filters.cors import Cors
 from haetae_edge.filters.csrf import Csrf
 from haetae_edge.filters.introspect import Introspect
+from haetae_edge.filters.mtls_identity import MtlsIdentity
 from haetae_edge.filters.oidc_session import OidcSession
 from haetae_edge.filters.passport import Passport
 from haetae_edge.filters.prefix_path import PrefixPath
@@ -32,6 +33,7 @@ _CLASSES: Final[tuple[type[Filter], ...]] = (
     Cors,
     Csrf,
     Introspect,
+    MtlsIdentity,
     OidcSession,
     Passport,
     PrefixPath,

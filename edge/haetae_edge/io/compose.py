@@ -26,6 +26,7 @@ from haetae_edge.config.gateway import GatewayConfig, IssuerSettings, UpstreamPo
 from haetae_edge.exchange import Send, Step
 from haetae_edge.filter import BuildContext, Steps
 from haetae_edge.fingerprint import Fingerprints
+from haetae_edge.io.certificates import add_certificates
 from haetae_edge.io.events import Events, open_events
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.identity import HttpIdentityService
@@ -78,6 +79,7 @@ async def compose(config: GatewayConfig, *, worker: str) -> AsyncIterator[Compos
     async with AsyncExitStack() as stack:
         well_known = WellKnown()
         services = Services(clock=time.time, random_bytes=os.urandom)
+        add_certificates(config, services, stack)
         await _add_identity(config, services, stack)
         await _add_tokens(config, services, stack)
         await add_introspection(config, services, stack)

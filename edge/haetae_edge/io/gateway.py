@@ -15,6 +15,7 @@ from haetae_edge.config.loader import load_gateway
 from haetae_edge.errors import ConfigError
 from haetae_edge.io.sockets import Address, listen, listen_apart
 from haetae_edge.io.supervisor import Supervisor, WorkerStart
+from haetae_edge.io.tls import server_context
 from haetae_edge.io.worker import run_worker
 
 _log = logging.getLogger("haetae.gateway")
@@ -43,22 +44,26 @@ def run_gateway(start: Start, *, environment: Mapping[str, str], announce: Calla
     admins = listen_apart(start.admin, count=start.workers)
 
     def worker_of(config: GatewayConfig) -> Callable[[WorkerStart], int]:
+        # Made before the fork: unusable files stop a start, and leave a running generation as it is.
+        tls = server_context(config.tls) if config.tls is not None else None
+
         def run(worker: WorkerStart) -> int:
             for index, sockets in enumerate(zip(listeners, admins, strict=True)):
                 if index != worker.slot:
                     for sock in sockets:
                         sock.close()
-            return run_worker(worker, config=config, listener=listeners[worker.slot], admin=admins[worker.slot])
+            return run_worker(
+                worker, config=config, listener=listeners[worker.slot], admin=admins[worker.slot], tls=tls
+            )
 
         return run
 
     def reload() -> Callable[[WorkerStart], int] | None:
         try:
-            fresh = load_gateway(start.directory, environment=environment)
+            return worker_of(load_gateway(start.directory, environment=environment))
         except ConfigError as error:
             _log.error("the new configuration cannot be used, the old one goes on:\n%s", error)
             return None
-        return worker_of(fresh)
 
     supervisor = Supervisor(
         worker_of(config), count=start.workers, reload=reload, stop_seconds=config.limits.drain_timeout + 5

@@ -13,9 +13,11 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -29,7 +31,7 @@ from haetae_edge.io.compose import Composition, compose
 from haetae_edge.io.events import Events
 from haetae_edge.io.server import ClientConnection, GatewayServer
 from haetae_edge.io.supervisor import WorkerStart
-from haetae_edge.metrics import NO_ROUTE, EdgeMetrics, Gauge
+from haetae_edge.metrics import NO_ROUTE, EdgeMetrics, Gauge, LabelledGauge
 from haetae_edge.pipeline import Pipeline
 
 _log = logging.getLogger("haetae.worker")
@@ -39,20 +41,33 @@ _RELOAD_SECONDS = 10.0
 _GC_YOUNG = 50_000
 
 
-def run_worker(start: WorkerStart, *, config: GatewayConfig, listener: socket.socket, admin: socket.socket) -> int:
-    """Serve until told to stop; returns the exit code. Called in the forked child."""
-    uvloop.run(_Worker(start, config, listener, admin).serve())
+def run_worker(
+    start: WorkerStart,
+    *,
+    config: GatewayConfig,
+    listener: socket.socket,
+    admin: socket.socket,
+    tls: ssl.SSLContext | None = None,
+) -> int:
+    """Serve until told to stop; returns the exit code. Called in the forked child. `tls` is for the listener."""
+    uvloop.run(_Worker(start, config, listener, admin, tls).serve())
     return 0
 
 
 class _Worker:
     def __init__(
-        self, start: WorkerStart, config: GatewayConfig, listener: socket.socket, admin: socket.socket
+        self,
+        start: WorkerStart,
+        config: GatewayConfig,
+        listener: socket.socket,
+        admin: socket.socket,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._start = start
         self._config = config
         self._listener = listener
         self._admin = admin
+        self._tls = tls
         self._metrics = EdgeMetrics(config.name)
         self._lag = 0.0
 
@@ -70,7 +85,7 @@ class _Worker:
             await self._first_snapshot(parts)
             access_log = _open_log(self._config.access_log, loop)
             server = self._server(parts, access_log, loop)
-            listening = await loop.create_server(server, sock=self._listener)
+            listening = await loop.create_server(server, sock=self._listener, **self._tls_options())
             admin = await self._serve_admin(parts)
             lag = loop.create_task(self._measure_lag())
             # What is loaded by now lives as long as the process: keep the collector from walking it again and again.
@@ -86,6 +101,11 @@ class _Worker:
             lag.cancel()
             if access_log is not None:
                 access_log.close()
+
+    def _tls_options(self) -> dict[str, Any]:
+        if self._tls is None:
+            return {}
+        return {"ssl": self._tls, "ssl_handshake_timeout": self._config.limits.header_timeout}
 
     async def _first_snapshot(self, parts: Composition) -> None:
         """Do not serve before the policies are known, within reason.
@@ -121,6 +141,7 @@ class _Worker:
             deadlines=self._config.upstream.deadlines(),
             observer=self._observer(access_log, parts.events),
             loop=loop,
+            scheme="http" if self._tls is None else "https",
         )
         self._metrics.watch(
             Gauge("haetae_connections", "Open client connections.", lambda: len(server.client_connections())),
@@ -137,6 +158,12 @@ class _Worker:
             nonces = parts.nonces
             self._metrics.watch(
                 Gauge("haetae_nonce_store_failures", "Failed nonce batches.", lambda: nonces.failures, counter=True)
+            )
+        watch = parts.services.certificate_watch
+        if watch is not None:
+            days = "Days until the certificate seen last of a configured caller, or our own (`server`), ends."
+            self._metrics.watch_each(
+                LabelledGauge("haetae_certificate_days_left", days, "name", lambda: watch.days_left(time.time()))
             )
         if parts.session_watch is not None:
             parts.session_watch.attach(server.live)

@@ -55,6 +55,7 @@ class ClientConnection(RequestHandler):
         "exchange",
         "idle_since",
         "peer",
+        "peer_certificate",
         "reading_body",
         "requests",
         "streaming",
@@ -73,6 +74,7 @@ class ClientConnection(RequestHandler):
         self._tunnel_waiter: asyncio.Future[None] | None = None
         self.idle_since = loop.time()
         self.peer = ""
+        self.peer_certificate: bytes | None = None
         self.reading_body: RequestBody | None = None
         self.exchange: Exchange | None = None
         self.requests = 0
@@ -94,6 +96,9 @@ class ClientConnection(RequestHandler):
             return
         # A zone id belongs to the socket, not to the address.
         self.peer = peer[0].partition("%")[0]
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.peer_certificate = tls.getpeercert(binary_form=True)
         super().connection_made(transport)
         if self._server.is_full():
             self._server.turn_away(self)

@@ -176,7 +176,14 @@ class GatewayServer(web.Server):
                 expects_continue=expects_continue,
             )
         inform = None if message.version == (1, 0) else connection.write_informational
-        return Exchange(request=request, body=body, deadlines=self._deadlines, inform=inform)
+        return Exchange(
+            request=request,
+            body=body,
+            deadlines=self._deadlines,
+            inform=inform,
+            peer=connection.peer,
+            unverified_peer_certificate=connection.peer_certificate,
+        )
 
     def _read(self, connection: ClientConnection, message: RawRequestMessage) -> Request:
         fields = message.raw_headers
