@@ -1,4 +1,4 @@
-"""The whole local stack as child processes: store, identity, issuer, gateways, bank.
+"""The whole local stack as child processes: store, identity, issuer, provider, gateways, bank, tools.
 
 Rules kept: all addresses are known before anything starts, so parts find each other; each part is waited
 for, never slept for; secrets travel in private files and the environment of children, not in arguments;
@@ -24,6 +24,7 @@ from haetae_cli.children import Child, Children
 from haetae_cli.errors import BlockRefused, InputInvalid
 from haetae_cli.key_material import KeyMaterial
 from haetae_cli.ports import HOST, ReservedPort, reserve_run
+from haetae_cli.staff import DASHBOARD_AUDIENCE, INTERNAL_GATEWAY, INTERNAL_ISSUER, clients_file, gateway_environment
 from haetae_cli.state import RunningStack, StateDirectory
 from haetae_cli.store import Store, describe, start_embedded
 
@@ -31,7 +32,7 @@ DEFAULT_PORT_BASE = 8080
 PASSPORT_ISSUER = "haetae-app"
 MAX_GATEWAYS = 16
 # Offsets from the port base; gateways themselves take the first ones.
-_IDENTITY, _ISSUER, _BANK, _ADMIN = 21, 22, 23, 31
+_IDENTITY, _ISSUER, _BANK, _PROVIDER, _DASHBOARD, _ADMIN = 21, 22, 23, 24, 25, 31
 _BEAT_SECONDS = 5.0
 _JWKS = "/.well-known/haetae/passport-jwks.json"
 
@@ -71,7 +72,14 @@ class _Ports:
     identity: ReservedPort
     issuer: ReservedPort
     bank: ReservedPort
+    provider: ReservedPort
+    dashboard: ReservedPort
     gateways: tuple[_Gateway, ...]
+
+    @property
+    def internal(self) -> ReservedPort | None:
+        """Where staff go, if this stack has an Internal gateway."""
+        return next((gateway.port for gateway in self.gateways if gateway.name == INTERNAL_GATEWAY), None)
 
 
 def find_gateways(config: Path) -> list[Path]:
@@ -118,6 +126,8 @@ async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
                 bank=ports.bank.url,
                 root_key=orjson.loads(material.publish("root", now=time.time())),
                 gateways={gateway.name: gateway.port.url for gateway in ports.gateways},
+                provider=ports.provider.url,
+                dashboard=ports.dashboard.url if ports.internal else "",
             )
             state.announce(running)
             keeping = asyncio.create_task(_keep_policies(store.url))
@@ -149,6 +159,8 @@ def _reserve(base: int, folders: list[Path], held: ExitStack, *, workers: int) -
         identity=reserve(_IDENTITY, "the identity service"),
         issuer=reserve(_ISSUER, "the token issuer"),
         bank=reserve(_BANK, "the bank"),
+        provider=reserve(_PROVIDER, "the OpenID provider"),
+        dashboard=reserve(_DASHBOARD, "the dashboard"),
         gateways=gateways,
     )
 
@@ -169,6 +181,9 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
     state = options.state
     token = state.secret(state.service_token_file, secrets.token_urlsafe(32))
     token_file = str(state.service_token_file)
+    oidc_secret = state.secret(state.oidc_secret_file, secrets.token_urlsafe(32))
+    internal_port = ports.internal.number if ports.internal else None
+    state.write(state.oidc_clients_file, clients_file(oidc_secret, internal_port=internal_port))
     waiting = [
         await _demo(
             children,
@@ -181,6 +196,12 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
             "issuer",
             ports.issuer,
             "--service-token-file", token_file, "--identity-url", ports.identity.url,
+        ),
+        await _demo(
+            children,
+            "provider",
+            ports.provider,
+            "--service-token-file", token_file, "--clients", str(state.oidc_clients_file),
         ),
     ]  # fmt: skip
     if options.redis_url is None:
@@ -202,18 +223,40 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
             "ISSUER_JWKS_URI": f"{ports.issuer.url}/jwks.json",
             "PASSPORT_ISSUER": PASSPORT_ISSUER,
             "BANK_URI": ports.bank.url,
+            **gateway_environment(
+                oidc_secret,
+                provider=ports.provider.url,
+                dashboard=ports.dashboard.url,
+                internal_port=internal_port,
+            ),
         }
         gateways = [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
         await _all_ready(children, session, gateways)
-        # The bank after the gateways: it fetches their Passport keys as its first act.
-        bank = await _demo(
+        await _all_ready(children, session, await _behind_gateways(ports, children))
+    return store
+
+
+async def _behind_gateways(ports: _Ports, children: Children) -> list[tuple[Child, str]]:
+    """Services that fetch a gateway's Passport keys as their first act."""
+    started = [
+        await _demo(
             children,
             "bank",
             ports.bank,
             "--passport-jwks-url", ports.gateways[0].port.url + _JWKS, "--passport-issuer", PASSPORT_ISSUER,
+        )
+    ]  # fmt: skip
+    if ports.internal is not None:
+        dashboard = await _demo(
+            children,
+            "dashboard",
+            ports.dashboard,
+            "--passport-jwks-url", ports.internal.url + _JWKS,
+            "--passport-issuer", INTERNAL_ISSUER,
+            "--audience", DASHBOARD_AUDIENCE,
         )  # fmt: skip
-        await _all_ready(children, session, [bank])
-    return store
+        started.append(dashboard)
+    return started
 
 
 async def _keep_policies(redis_url: str) -> None:

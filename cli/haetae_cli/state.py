@@ -32,6 +32,8 @@ class RunningStack:
     bank: str
     root_key: dict[str, str]
     gateways: dict[str, str] = field(default_factory=dict)
+    provider: str = ""
+    dashboard: str = ""
 
 
 class StateDirectory:
@@ -45,6 +47,8 @@ class StateDirectory:
         self.device_file = self.path / "device.json"
         self.identity_file = self.path / "identity.json"
         self.service_token_file = self.path / "service-token"
+        self.oidc_secret_file = self.path / "oidc-secret"
+        self.oidc_clients_file = self.path / "oidc-clients.json"
         self._stack_file = self.path / "stack.json"
         self._lock: int | None = None
 
@@ -122,6 +126,17 @@ class StateDirectory:
             if path.stat().st_mode & 0o077:
                 raise StateInvalid(f"{path} can be read by others; run: chmod 600 {path}")
             return path.read_text().strip()
+        except OSError as error:
+            raise StateInvalid(_cannot_write(path, error)) from error
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Replace a file that only its owner may read.
+
+        Raises:
+            StateInvalid: it cannot be written.
+        """
+        try:
+            _write_private(path, data)
         except OSError as error:
             raise StateInvalid(_cannot_write(path, error)) from error
 

@@ -98,6 +98,7 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
             *((f"{name} gateway", terminal.style(url, "cyan")) for name, url in running.gateways.items()),
             ("identity service", running.identity),
             ("token issuer", running.issuer),
+            ("OpenID provider (development only)", running.provider),
             ("bank (behind the gateway)", running.bank),
             ("store", f"{started.store.description}, {running.redis_url}"),
             ("state, logs", f"{state.path}, {state.logs.name}/"),
