@@ -22,7 +22,7 @@ from rich.text import Text
 
 from haetae_cli.errors import InputInvalid
 from haetae_cli.terminal import printable
-from haetae_cli.worlds import engine_loop, label_of, warm_world
+from haetae_cli.worlds import engine_loop, label_of, planned, warm_world
 
 SHOWN = 8
 FRAME_S = 0.1
@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
     console.print(Text("Engine and a simulated world in this process; no gateway is involved.", "dim"))
     shape = replace(ordinary(args.seed), people=args.people)
     console.print(f"{args.people} people live through {shape.warm_hours} plain hours first …")
-    town, loop = warm_world(shape, engine_loop).copy()
+    world = warm_world(shape, engine_loop)
+    town, loop = world.copy()
     console.print(Text.assemble((case.name, "bold"), f": {case.summary}\n"))
-    show = Show(case=case, town=town, loop=loop, known=len(loop.decisions))
+    show = Show(case=case, town=town, loop=loop, known=len(loop.decisions), board=Scoreboard(planned(world, case)))
     _perform(show, console, speed=args.speed)
     show.conclude(console)
     return 0
@@ -100,7 +101,7 @@ class Show:
     town: Town
     loop: ClosedLoop
     known: int
-    board: Scoreboard = field(default_factory=Scoreboard)
+    board: Scoreboard
     recorded: list[Recorded] = field(default_factory=list)
     latest: deque[Text] = field(default_factory=lambda: deque(maxlen=SHOWN))
     now_ms: int = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haetae_demo.attack import CASES, Case, Moment, Shape, Town, play_case, play_warm_up
+from haetae_demo.attack import CASES, Case, Moment, Shape, Town, Undefended, play_case, play_warm_up
 from haetae_fds.engine import Engine
 from haetae_fds.evaluation import AddressBuckets, ClosedLoop, Label, Recorded, Report, Scoreboard, report
 from haetae_fds.flat import event_of
@@ -80,22 +80,32 @@ def warm_world(shape: Shape, make_loop: MakeLoop) -> WarmWorld:
 
 
 def play(world: WarmWorld, case: Case) -> Report:
-    """Play one case on a copy of the world."""
+    """Play one case on a copy of the world, and once more undefended to know what the attack would have done."""
     town, loop = world.copy()
     before = len(loop.decisions)
-    board = Scoreboard()
+    board = Scoreboard(planned(world, case))
     recorded: list[Recorded] = []
     for moment in play_case(town, case, loop):
         _count(moment, board, recorded)
     return report(board, loop, recorded, span_ms=town.shape.minutes * 60_000, since=before)
 
 
+def planned(world: WarmWorld, case: Case) -> dict[str, tuple[int, int]]:
+    """What each campaign would do undefended: requests, and damage among them."""
+    if not case.hostile:
+        return {}
+    town, _ = world.copy()
+    board = Scoreboard()
+    for moment in play_case(town, case, Undefended()):
+        board.add(moment.event, label_of(moment))
+    return {result.campaign: (result.requests, result.harm) for result in board.attacks()}
+
+
 def record(shape: Shape, case: Case) -> Iterator[Moment]:
     """The events of a warm-up and a case with no defence: for files."""
     town = Town(shape)
-    loop = ClosedLoop(_nothing)
-    yield from play_warm_up(town, loop)
-    yield from play_case(town, case, loop)
+    yield from play_warm_up(town, Undefended())
+    yield from play_case(town, case, Undefended())
 
 
 def chosen(names: Iterable[str]) -> list[Case]:
@@ -124,8 +134,3 @@ def _count(moment: Moment, board: Scoreboard, recorded: list[Recorded]) -> None:
     label = label_of(moment)
     board.add(moment.event, label)
     recorded.append((moment.event, label, moment.established))
-
-
-def _nothing(event: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    del event
-    return ()

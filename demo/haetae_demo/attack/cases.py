@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from haetae_demo.attack import guessing, probing, taking, trouble
+from haetae_demo.attack import guessing, mixed, probing, taking, trouble
 from haetae_demo.attack.day import Scripts
 from haetae_demo.attack.town import Town
 
@@ -66,6 +66,11 @@ _ATTACKS = (
     probing.app_analysis,
     probing.scanner,
     probing.decoy,
+    mixed.replay_in_retry_storm,
+    mixed.forgery_in_broken_release,
+    mixed.stuffing_in_new_login_wave,
+    mixed.takeover_among_new_phones,
+    mixed.scraping_in_flash_sale,
 )
 _HONEST = (
     plain,

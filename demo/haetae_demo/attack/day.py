@@ -11,8 +11,8 @@ from haetae_demo.attack.habits import visit
 from haetae_demo.attack.town import Town
 
 _HOUR_MS = 3_600_000
-_VISITS_AN_HOUR = 0.7
-_CASE_RUSH = 2.5
+_VISITS_AN_HOUR = 1.0
+_CASE_RUSH = 1.75
 _MONITOR_PERIOD_S = 10.0
 
 Scripts = list[tuple[int, Script]]

@@ -24,7 +24,7 @@ _REFUSED: Final = frozenset({"block", "throttle"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackResult:
-    """One campaign. Requests let through before and after the first refusal, the damage among them, the share let
+    """One campaign. Requests let through before and after the first refusal, the damage done and possible, the share let
     through in its last two minutes after that, and milliseconds to the first refusal (None: never).
     """
 
@@ -121,10 +121,15 @@ class _Campaign:
 
 
 class Scoreboard:
-    """Add every event of a case with its label, then read the results."""
+    """Add every event of a case with its label, then read the results.
 
-    def __init__(self) -> None:
+    `planned` tells what each campaign would do undefended, as (requests, damage): attackers who give up early would
+    otherwise leave too little to measure by.
+    """
+
+    def __init__(self, planned: Mapping[str, tuple[int, int]] | None = None) -> None:
         self.events = 0
+        self._planned = dict(planned or {})
         self._campaigns: dict[str, _Campaign] = {}
         self._active: set[str] = set()
         self._refused: set[str] = set()
@@ -160,11 +165,11 @@ class Scoreboard:
             AttackResult(
                 campaign=name,
                 kind=found.kind,
-                requests=found.requests,
+                requests=max(found.requests, self._planned.get(name, (0, 0))[0]),
                 before=found.before,
                 after=found.after,
                 harm=found.harm,
-                harm_possible=found.harm_possible,
+                harm_possible=max(found.harm_possible, self._planned.get(name, (0, 0))[1]),
                 residual=found.residual(),
                 first_refusal_ms=None if found.refusal_ms is None else found.refusal_ms - found.first_ms,
             )

@@ -135,3 +135,11 @@ def test_a_whole_address_is_too_wide_where_one_user_would_do() -> None:
     assert (wide.exact, wide.collateral, wide.better, wide.better_collateral) == (False, 1, "user+api", 0)
     (narrow,) = scopes([{**decision, "subject": {"user": "u-bad"}}], [*recorded, *honest])
     assert (narrow.exact, narrow.collateral) == (True, 0)
+
+
+def test_an_attacker_who_gives_up_is_measured_by_what_was_planned() -> None:
+    board = Scoreboard({"c": (100, 10)})
+    board.add(event(0, 0), attack(0, harm=True))
+    board.add(event(1, 1, "block"), attack(1, harm=True))
+    (result,) = board.attacks()
+    assert (result.requests, result.harm, result.harm_possible, result.score) == (100, 1, 10, 90.0)
