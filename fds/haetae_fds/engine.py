@@ -19,7 +19,7 @@ from haetae_fds.decision import Action, Decision, Mode, Op, Subject
 from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.errors import StateUnreadable
 from haetae_fds.event import Event
-from haetae_fds.facts import LOGIN, OFFENSE, Facts
+from haetae_fds.facts import FAULT, LOGIN, OFFENSE, Facts
 from haetae_fds.features import Features
 from haetae_fds.features_login import settle_login
 from haetae_fds.finding import Detector, Finding, Scorer
@@ -85,7 +85,7 @@ class Engine:
         facts.narrow = not self._trained and now - self._started < self.settings.narrow_ms
         facts.active = self.features.good.count(now)
         facts.sensitive_apis = self.features.sensitive_apis
-        if facts.triggers & LOGIN and facts.cluster is not None and facts.cluster.good is not None:
+        if facts.triggers & (LOGIN | FAULT) and facts.cluster is not None and facts.cluster.good is not None:
             facts.share = facts.cluster.good.count(now) / max(1, facts.active)
         facts.scale = 2.0 if facts.narrow else 1.0
         if self.scorer is not None and self.scorer.score(facts) > MAX_SCALED:

@@ -164,7 +164,8 @@ class Features:
 
     def _signed_up(self, f: Facts) -> None:
         event = f.event
-        if (event.status is not None and event.status >= 400) or f.api is None or not f.api.mutating:
+        refused = event.status is not None and event.status >= 400
+        if f.api is None or not f.api.mutating or (refused and event.acct is None):
             return
         name = event.acct or event.user or event.obj or event.id
         f.triggers |= SIGNUP
@@ -172,12 +173,12 @@ class Features:
             if f.device.signups is None:
                 f.device.signups = Recent(MIN10)
             f.device.signups.add(name, f.now)
-        if f.place is not None:
-            if f.place.signups is None:
-                f.place.signups, f.place.made = Recent(MIN10), []
-            f.place.signups.add(name, f.now)
-            if f.place.made is not None:
-                note(f.place.made, event.id)
+        for place in (f.place, f.net):
+            if place is not None:
+                if place.signups is None or place.made is None:
+                    place.signups, place.made = Recent(MIN10), []
+                place.signups.add(name, f.now)
+                note(place.made, event.id)
 
     def _missing(self, f: Facts) -> None:
         place, event = f.place, f.event

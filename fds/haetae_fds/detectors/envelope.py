@@ -7,6 +7,7 @@ from haetae_fds.finding import Detector, Finding, number, of_faults, one_api
 from haetae_fds.state import MINUTE
 
 TRUSTED = 30
+RARE = 0.005
 
 
 def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, what: str) -> Finding | None:
@@ -25,11 +26,20 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     if count < limit - 0.5:
         return None
     subject = of_faults(f)
-    action = Action.ALERT if f.trusted and subject.device is None else Action.BLOCK
+    action = of_strangers(f, subject)
+    if f.trusted and subject.device is None:
+        action = Action.ALERT
     return detector.found(
         f, what, (number("in a minute", count, limit),), subject, action=action, api=one_api(f, pair.apis),
         events=pair.sample,
     )  # fmt: skip
+
+
+def of_strangers(f: Facts, subject: Subject) -> Action:
+    """Return a challenge when strangers are meant where others live and the client tells nobody apart."""
+    shared = f.pop > 0 or (f.place is not None and f.place.kind == "mobile")
+    popular = subject.client is None or f.share >= RARE
+    return Action.CHALLENGE if subject.device is None and shared and popular else Action.BLOCK
 
 
 def _few_claimed(f: Facts) -> bool:

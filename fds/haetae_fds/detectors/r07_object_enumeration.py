@@ -23,7 +23,7 @@ class ObjectEnumeration(Detector):
 
     def observe(self, f: Facts) -> Finding | None:
         """See the class."""
-        if f.api is None or f.event.status not in (403, 404):
+        if f.api is None or f.event.san is not None or f.event.status not in (403, 404):
             return None
         for pair, base, pop in ((f.pair, 1, f.pop), (f.net_pair, NETWORK, 0 if f.net is None else f.net.pop(f.now))):
             if pair is None or pair.browse is None or pair.browse.denied is None:

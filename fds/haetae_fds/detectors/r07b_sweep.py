@@ -19,7 +19,13 @@ class Sweep(Detector):
     def observe(self, f: Facts) -> Finding | None:
         """See the class."""
         pair, api = f.pair, f.api
-        if pair is None or api is None or pair.browse is None or pair.browse.run < RUN * self.factor:
+        if (
+            f.event.san is not None
+            or pair is None
+            or api is None
+            or pair.browse is None
+            or pair.browse.run < RUN * self.factor
+        ):
             return None
         usual = api.runs.quantile(0.999) if api.runs.total >= ENOUGH else 0.0
         limit = self.limit(f, max(RUN, 2 * usual))

@@ -1,15 +1,17 @@
 """R12: somebody takes the app's protocol apart: many kinds of faults, or many faults from pairs nobody knows."""
 
 from haetae_fds.decision import Number
+from haetae_fds.detectors.envelope import of_strangers
 from haetae_fds.facts import FAULT, Facts
 from haetae_fds.features_faults import in_incident
-from haetae_fds.finding import Detector, Finding, number, of_faults
+from haetae_fds.finding import Detector, Finding, at_address, number, of_faults
 from haetae_fds.state import MIN2, Faults
 
 KINDS = 3
 FAULTS = 4
 TRUSTED_FAULTS = 8
 UNTRUSTED_FAULTS = 8
+MANY_DEVICES = 3
 WINDOW = 300_000
 
 
@@ -38,4 +40,11 @@ class AppAnalysis(Detector):
         return None
 
     def _found(self, f: Facts, faults: Faults, *numbers: Number) -> Finding:
-        return self.found(f, "the app's protocol is being taken apart", numbers, of_faults(f), events=faults.sample)
+        subject = of_faults(f)
+        if subject.device is not None and not f.trusted and faults.claimed.count(f.now) >= MANY_DEVICES:
+            # One place speaks for many devices: whoever that is, the devices' owners are elsewhere.
+            subject = at_address(f, client=f.client if f.pop > 0 else None)
+        return self.found(
+            f, "the app's protocol is being taken apart", numbers, subject, action=of_strangers(f, subject),
+            events=faults.sample,
+        )  # fmt: skip

@@ -1,7 +1,7 @@
 """R14: a log-in that may not be the owner's, followed by what such log-ins are made for.
 
-Sensitive calls ask for more; reading stays open. Where more than being new speaks against the log-in, all known
-sensitive APIs ask at once, before the first is called.
+Sensitive calls ask for more, all that are known at once and before the first is made; reading stays open, and who
+makes none notices nothing.
 """
 
 from haetae_fds.decision import Action, Subject
@@ -14,7 +14,7 @@ MAX_APIS = 16
 
 
 class Takeover(Detector):
-    """Success after 3 secrets, or on a new device in a new network; then a sensitive API within 20 minutes."""
+    """Success after 3 secrets, or on a new device in a new network; sensitive APIs for 30 minutes."""
 
     name = "takeover"
     wants = LOGIN | USER
@@ -26,7 +26,7 @@ class Takeover(Detector):
         doubt = f.user.suspicion
         if f.event.auth is not None and not f.passed:
             return None
-        if not f.sensitive and not (doubt.strong and doubt.events <= 1):
+        if not f.sensitive and doubt.events > 1:
             return None
         return self._found(f, doubt)
 
@@ -34,8 +34,7 @@ class Takeover(Detector):
         known = [api for row in f.sensitive_apis.values() if (api := ref(row)) is not None][:MAX_APIS]
         here = api_ref(f) if f.sensitive else None
         apis = [here] if here is not None else []
-        if doubt.strong:
-            apis += [api for api in known if api != here]
+        apis += [api for api in known if api != here]
         if not apis:
             return None
         numbers = (number("secrets before success", doubt.creds, SECRETS),) if doubt.creds >= SECRETS else ()

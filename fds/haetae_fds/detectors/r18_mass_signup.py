@@ -1,11 +1,12 @@
-"""R18: many accounts are made with one device or at one address."""
+"""R18: many accounts are made, or asked for without a secret, with one device, at one address or in one network."""
 
-from haetae_fds.decision import Subject
+from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import SIGNUP, Facts
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
 from haetae_fds.state import HOUR
 
 ACCOUNTS = 5
+NETWORK = 3
 
 
 class MassSignup(Detector):
@@ -26,13 +27,18 @@ class MassSignup(Detector):
                     f, "many accounts are made with one device", (number("accounts", made, limit),), subject,
                     api=api_ref(f), events=events, ttl=HOUR,
                 )  # fmt: skip
-        if f.place is None or f.place.signups is None:
-            return None
-        limit = self.limit(f, ACCOUNTS + f.pop)
-        made = f.place.signups.count(f.now)
-        if made < limit:
-            return None
-        return self.found(
-            f, "many accounts are made at one address", (number("accounts", made, limit),),
-            at_address(f, strangers=True), api=api_ref(f), events=events, ttl=HOUR,
-        )  # fmt: skip
+        for place, base, pop in ((f.place, 1, f.pop), (f.net, NETWORK, 0 if f.net is None else f.net.pop(f.now))):
+            if place is None or place.signups is None:
+                continue
+            limit = self.limit(f, ACCOUNTS * base + pop)
+            made = place.signups.count(f.now)
+            if made >= limit:
+                whole = place is f.net
+                return self.found(
+                    f, "names are signed up or asked for in numbers at one " + ("network" if whole else "address"),
+                    (number("accounts", made, limit),),
+                    Subject(ip=f.net_key, untrusted=True) if whole else at_address(f, strangers=True),
+                    action=Action.CHALLENGE if whole and pop else Action.BLOCK,
+                    api=api_ref(f), events=place.made or (), ttl=HOUR,
+                )  # fmt: skip
+        return None
