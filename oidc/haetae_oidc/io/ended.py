@@ -26,7 +26,7 @@ _PING_EVERY: Final = 5.0
 _SILENT: Final = 12.0
 _PAUSE: Final = 0.2
 OnEnded = Callable[[frozenset[str]], None]
-_ALL_BYTES: Final = 64
+_MAX_NAME: Final = 64
 
 
 class EndedSessions:
@@ -44,6 +44,7 @@ class EndedSessions:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
+        self._closed = False
 
     def on_ended(self, callback: OnEnded) -> None:
         """Call `callback` with the names of sessions that ended. It must not raise, and return at once."""
@@ -81,12 +82,14 @@ class EndedSessions:
 
     async def aclose(self) -> None:
         """Stop listening."""
+        # redis-py may swallow a cancellation that comes with a reply (cpython#86296), hence also a word to look for.
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 await self._listen()
             except (RedisError, OSError, TimeoutError, SessionStoreUnavailable) as why:
@@ -102,7 +105,7 @@ class EndedSessions:
             await pubsub.subscribe(self._channel)
             heard = pinged = loop.time()
             look_at = heard
-            while True:
+            while not self._closed:
                 message = await pubsub.get_message(timeout=_LISTEN)
                 now = loop.time()
                 if message is not None:
@@ -124,5 +127,5 @@ class EndedSessions:
         data = message.get("data")
         if message.get("type") == "subscribe":
             self._listening.set()
-        elif message.get("type") == "message" and isinstance(data, bytes) and len(data) <= _ALL_BYTES:
+        elif message.get("type") == "message" and isinstance(data, bytes) and len(data) <= _MAX_NAME:
             self.tell((data.decode("ascii", "replace"),))
