@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from haetae_cli.certificates import CertificateFiles
 from haetae_cli.errors import KeysUnusable
 from haetae_cli.key_material import PURPOSES, KeyLine, KeyMaterial
 from haetae_cli.state import default_state
@@ -28,6 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     rotate = verbs.add_parser("rotate", parents=[common], help="publish the next key; use the one that is due")
     rotate.add_argument("purpose", choices=["app", "passport"])
     rotate.add_argument("--lead", type=int, metavar="SECONDS", help="until the fresh key is used (default: a day)")
+    authority = verbs.add_parser("ca", parents=[common], help="the certificate authority for development")
+    authority.add_argument("step", choices=["init", "rotate"])
+    certificate = verbs.add_parser("certificate", parents=[common], help="make or renew a certificate")
+    certificate.add_argument("name", help="of its files")
+    certificate.add_argument(
+        "--san", action="append", default=[], metavar="NAME", help="spiffe://…, dns:…, email:… or ip:…; repeatable"
+    )
+    certificate.add_argument("--days", type=int, default=30, metavar="N", help="how long it lasts (default: 30)")
+    certificate.add_argument("--server", action="store_true", help="for TLS servers too")
     publish = verbs.add_parser("publish", parents=[common], help="print what others need to know")
     publish.add_argument("purpose", choices=PURPOSES, help="app: signed key list; passport: JWKS; root: key to pin")
     publish.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead")
@@ -36,6 +46,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
     terminal = Terminal.standard()
+    if args.verb in ("ca", "certificate"):
+        return _certificates(args, terminal)
     material = KeyMaterial(args.dir or _default_directory())
     now = time.time()
     if args.verb == "init":
@@ -55,6 +67,19 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         _publish(terminal, material.publish(args.purpose, now=now), args.out)
+    return 0
+
+
+def _certificates(args: argparse.Namespace, terminal: Terminal) -> int:
+    files, now = CertificateFiles(args.dir or _default_directory()), time.time()
+    if args.verb == "certificate":
+        made = files.issue(args.name, args.san, days=args.days, server=args.server, now=now)
+        terminal.line(f"wrote {made} and {files.key(args.name)}; check it with {files.ca}")
+    elif args.step == "rotate":
+        files.rotate(now=now)
+        terminal.line(f"wrote {files.ca}: the new authority, and those before while they last")
+    else:
+        terminal.line(f"made {files.ca}" if files.init(now=now) else f"{files.ca} was there already")
     return 0
 
 

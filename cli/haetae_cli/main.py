@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "watch the gateway at work, step by step",
     "request": "call a URL through the app channel, like curl",
     "edge": "run one gateway",
+    "envoy": "print the Envoy configuration for a gateway",
     "block": "add, list, remove and explain block policies",
     "keys": "make, list, rotate and publish gateway keys",
     "passport": "take a Passport apart",
