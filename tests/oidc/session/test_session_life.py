@@ -58,11 +58,11 @@ async def test_session_ends_at_its_absolute_end_whatever_its_activity(world: Wor
 
 async def test_copy_of_the_store_opens_no_session(world: World, worker: StaffSignIn) -> None:
     done = await world.sign_in(worker)
-    client = world.store.client()
+    client: Any = world.store.client()
     dump = b""
     for key in await client.keys("*"):
         kind = await client.type(key)
-        value: Any = await (client.hgetall(key) if kind == b"hash" else client.zrange(key, 0, -1))  # type: ignore[misc]
+        value: Any = await (client.hgetall(key) if kind == b"hash" else client.zrange(key, 0, -1))
         dump += key + repr(value).encode()
     await client.aclose()
     ticket_id, _, secret = done.ticket.partition(".")
