@@ -10,12 +10,13 @@ Not done here: judging answers (`introspection.py`).
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import quote_plus
 
-from aiohttp import BasicAuth, ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from haetae_crypto.errors import KeyFormatInvalid
 from haetae_crypto.jwks import check_jwks_url
 from yarl import URL
@@ -73,7 +74,8 @@ class Introspector:
         self._memory = IntrospectionMemory(settings.remembered)
         self._breaker = Breaker(settings.breaker)
         # RFC 6749 section 2.3.1: both are form-encoded before they go into Basic.
-        self._auth = BasicAuth(quote_plus(settings.client_id), quote_plus(settings.client_secret), "utf-8")
+        pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret)}"
+        self._headers = {**_HEADERS, "Authorization": f"Basic {b64encode(pair.encode('ascii')).decode('ascii')}"}
         self._slots = asyncio.Semaphore(settings.max_calls)
         self._running: dict[bytes, asyncio.Task[AccessToken | None]] = {}
         self._tasks: set[asyncio.Task[AccessToken | None]] = set()
@@ -166,9 +168,7 @@ class Introspector:
             raise IntrospectionUnavailable("closed")
         self.calls += 1
         form = {"token": token, "token_type_hint": "access_token"}
-        async with self._session.post(
-            self._url, data=form, headers=_HEADERS, auth=self._auth, allow_redirects=False
-        ) as answer:
+        async with self._session.post(self._url, data=form, headers=self._headers, allow_redirects=False) as answer:
             body = bytearray()
             async for chunk in answer.content.iter_any():
                 body += chunk

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any, ClassVar
 
 import pytest
 from haetae_crypto.jwks import parse_jwks
@@ -22,8 +23,8 @@ THUMBPRINT = "A" * 43
 class WithCertificate:
     """Stands for the filter that knows the certificate of the connection."""
 
-    phase = Phase.AUTHENTICATE
-    shortcut = ()
+    phase: ClassVar[Phase] = Phase.AUTHENTICATE
+    shortcut: ClassVar[tuple[str, ...]] = ()
 
     def build(self, context: BuildContext) -> Steps:
         def present(exchange: Exchange) -> None:
@@ -77,7 +78,7 @@ async def test_caller_without_a_token_is_asked_for_one_and_told_no_error() -> No
         ({"client_id": ...}, "claim-client_id"),
     ],
 )
-async def test_token_with_another_claim_is_refused(changes: dict[str, object], reason: str) -> None:
+async def test_token_with_another_claim_is_refused(changes: dict[str, Any], reason: str) -> None:
     async with gate(VerifyJwt()) as g:
         await refused(g, g.issuer.token(**changes), reason)
 
@@ -330,11 +331,11 @@ async def test_proof_is_taken_once_even_by_twenty_at_once() -> None:
         ({"ath": ...}, "dpop-access-token"),
     ],
 )
-async def test_proof_for_another_request_is_refused(changes: dict[str, object], reason: str) -> None:
+async def test_proof_for_another_request_is_refused(changes: dict[str, Any], reason: str) -> None:
     async with gate(VerifyJwt()) as g:
         holder = Holder()
         token = g.issuer.token(cnf=holder.cnf)
-        answer = await g.proven(token, holder.proof(token, **changes))  # type: ignore[arg-type] # by name
+        answer = await g.proven(token, holder.proof(token, **changes))
         assert (answer.status, g.reason) == (401, reason)
         assert g.edge.upstream.requests == []
 
