@@ -132,6 +132,17 @@ def spraying(town: Town) -> Scripts:
     return gang.scripts
 
 
+def spraying_slow(town: Town) -> Scripts:
+    """The same four times a minute, from two hundred proxies, as the most popular app."""
+    gang = Gang(town, "spraying_slow", nerve="stubborn")
+    gang.lines = town.plan.proxies(200)
+    build = town.populace.popular()
+    devices = [gang.device(software=build, age_s=gang.rng.randrange(30, 600)) for _ in range(60)]
+    pairs = [(person.account, "common-3", person) for person in gang.strangers(600)]
+    gang.at(0, _stuff(gang, pairs, pause_s=15.0, devices=devices))
+    return gang.scripts
+
+
 def account_search(town: Town) -> Scripts:
     """Does this name have an account? One machine, by log-in and by forgotten password."""
     gang = Gang(town, "account_search")

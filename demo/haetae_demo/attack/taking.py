@@ -56,6 +56,21 @@ def scraping_slow(town: Town) -> Scripts:
     return gang.scripts
 
 
+def scraping_anonymous(town: Town) -> Scripts:
+    """The catalogue without an account, through forty proxies, as a common browser."""
+    gang = Gang(town, "scraping_anonymous", nerve="stubborn")
+    gang.lines = town.plan.proxies(40)
+    gang.tool = next(software for software in town.populace.software if not software.app)
+    gang.at(0, _read_anonymously(gang, gang.rng.sample(range(1, 40_000), 6_000), pause_s=0.12))
+    return gang.scripts
+
+
+def _read_anonymously(gang: Gang, ids: list[int], *, pause_s: float) -> Script:
+    for obj in ids:
+        yield from gang.act(gang.call(gang.town.services.item, gang.line(), harm=True, obj=obj))
+        yield gang.wait(pause_s)
+
+
 def flood(town: Town) -> Scripts:
     """One customer's program calls the same API forty times a second."""
     gang = Gang(town, "flood", nerve="stubborn")

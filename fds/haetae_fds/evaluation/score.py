@@ -24,8 +24,8 @@ _REFUSED: Final = frozenset({"block", "throttle"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackResult:
-    """One campaign. Requests let through before and after the first refusal, the damage done and possible, the share let
-    through in its last two minutes after that, and milliseconds to the first refusal (None: never).
+    """One campaign: requests let through before and after the first refusal, the damage done and possible, the share
+    let through in its last two minutes after that, and milliseconds to the first refusal (None: never).
     """
 
     campaign: str
