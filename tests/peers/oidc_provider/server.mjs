@@ -24,6 +24,8 @@ server.listen(0, '127.0.0.1', () => {
     scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
     conformIdTokenClaims: false,
     ttl: { AccessToken: 60, IdToken: 300 },
+    // The provider's own fetch refuses loopback addresses, which is where the test listens.
+    fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     findAccount: (_, id) => ({
       accountId: id,
       claims: () => ({ sub: id, name: `${id} Kim`, preferred_username: id, email: `${id}@bank.example`, groups: ['ops'] }),
