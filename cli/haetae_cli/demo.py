@@ -1,12 +1,12 @@
 """``haetae demo app``: the gateway at work, step by step, with what crossed the wire and what the service
-saw. ``haetae demo attack`` is in :mod:`haetae_cli.demo_attack`.
+saw. ``haetae demo attack`` is in :mod:`haetae_cli.demo_attack`, ``haetae demo sso`` in :mod:`haetae_cli.demo_sso`.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
 
-from haetae_cli import demo_attack
+from haetae_cli import demo_attack, demo_sso
 from haetae_cli.errors import NotRunning
 from haetae_cli.signals import run_until_stopped
 from haetae_cli.stack import StackOptions, run_stack
@@ -22,12 +22,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     app.add_argument("--state", type=Path, metavar="DIR", help="the running stack (default: .haetae)")
     app.add_argument("--config", type=Path, default=Path("config"), metavar="DIR", help="gateways, when none runs")
     demo_attack.arguments(shows.add_parser("attack", help="one attack in a simulated world, and what is done about it"))
+    demo_sso.arguments(shows.add_parser("sso", help="staff sign in once for all tools: what to click, and a walk"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Use the running stack; without one, start one for the time of the show."""
     if args.show == "attack":
         return demo_attack.run(args)
+    if args.show == "sso":
+        return demo_sso.run(args)
     terminal = Terminal.standard()
     try:
         stack = StateDirectory(args.state or default_state()).running()

@@ -9,10 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from haetae_cli.demo_sso import check_staff
 from haetae_cli.signals import run_until_stopped
 from haetae_cli.stack import DEFAULT_PORT_BASE, StackOptions, Started, run_stack
 from haetae_cli.state import StateDirectory, default_state
 from haetae_cli.terminal import Terminal
+from haetae_cli.tour.staff import has_staff
 from haetae_cli.visit import check
 
 
@@ -73,7 +75,7 @@ async def _serve(options: StackOptions, terminal: Terminal) -> int:
 
 async def _check(options: StackOptions, terminal: Terminal) -> int:
     async with run_stack(options) as started:
-        touring = asyncio.create_task(check(started.running, terminal))
+        touring = asyncio.create_task(_tours(started, terminal))
         watching = asyncio.create_task(started.children.until_one_ends())
         try:
             await asyncio.wait([touring, watching], return_when=asyncio.FIRST_COMPLETED)
@@ -84,6 +86,13 @@ async def _check(options: StackOptions, terminal: Terminal) -> int:
             touring.cancel()
             watching.cancel()
             await asyncio.gather(touring, watching, return_exceptions=True)
+
+
+async def _tours(started: Started, terminal: Terminal) -> bool:
+    passed = await check(started.running, terminal)
+    if has_staff(started.running):
+        passed = await check_staff(started.running, terminal) and passed
+    return passed
 
 
 def _welcome(terminal: Terminal, started: Started, options: StackOptions, seconds: float) -> None:
@@ -113,6 +122,7 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
     terminal.table(
         [
             (f"{called}haetae demo app{named}", "the gateway at work, step by step"),
+            (f"{called}haetae demo sso{named}", "staff sign in once for all tools: what to click"),
             (f"{called}haetae request GET {gateway}/api/v1/accounts --enrol{named}", "a signed, encrypted call"),
             (f"{called}haetae block add --user u-1001 --for 5m --reason test{named}", "then try the call again"),
         ]

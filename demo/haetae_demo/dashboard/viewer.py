@@ -14,10 +14,15 @@ from haetae_demo.errors import CredentialsInvalid
 MAX_GROUPS = 100
 
 
-def from_passport(subject: str, claims: Mapping[str, Any]) -> Viewer:
-    """The person of a verified Passport."""
-    profile = claims.get("profile")
-    known: Mapping[str, Any] = profile if isinstance(profile, dict) else {}
+def from_passport(subject: str, user: Mapping[str, Any] | None) -> Viewer:
+    """The person of a verified Passport; ``user`` is its ``usr``.
+
+    Raises:
+        CredentialsInvalid: the Passport is for no person.
+    """
+    if user is None:
+        raise CredentialsInvalid("this tool is for people")
+    known = user
     groups = known.get("groups")
     return Viewer(
         subject=subject,

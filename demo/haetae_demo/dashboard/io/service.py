@@ -63,7 +63,7 @@ class ToolService:
         admitted = await self._gate.admit(request.headers.items())
         if isinstance(admitted, Refusal):
             raise CredentialsInvalid("this tool is behind a gateway that signs Passports")
-        return from_passport(admitted.subject, admitted.claims)
+        return from_passport(admitted.subject, admitted.user)
 
     async def _page(self, request: web.Request) -> web.Response:
         viewer = await self.viewer(request)
