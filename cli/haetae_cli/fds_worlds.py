@@ -15,7 +15,7 @@ from haetae_fds.evaluation import Report
 from haetae_cli.errors import InputInvalid
 from haetae_cli.fds_table import ATTACK_HEAD, HONEST_HEAD, attack_row, honest_row, stopped
 from haetae_cli.terminal import Terminal
-from haetae_cli.worlds import WarmWorld, address_loop, chosen, engine_loop, play, record, warm_world
+from haetae_cli.worlds import WarmWorld, address_loop, chosen, cold_engine_loop, engine_loop, play, record, warm_world
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many worlds (default: 5)")
     parser.add_argument("--first-seed", type=int, default=1, metavar="N")
     parser.add_argument("--people", type=int, metavar="N", help="how many people live there")
+    parser.add_argument("--cold", action="store_true", help="begin each world with an engine that has learnt nothing")
     parser.add_argument("--no-yardstick", action="store_true", help="leave out the address-only comparison")
     parser.add_argument("--json", action="store_true", help="print everything that was measured, a case a line")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write events and labels instead, undefended")
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         _record(args.record, shapes, cases, terminal)
         return 0
-    ours = [warm_world(shape, engine_loop) for shape in shapes]
+    ours = [warm_world(shape, cold_engine_loop if args.cold else engine_loop) for shape in shapes]
     others = [] if args.no_yardstick else [warm_world(shape, address_loop) for shape in shapes]
     played = {
         case.name: ([play(world, case) for world in ours], [play(world, case) for world in others]) for case in cases
@@ -71,7 +72,7 @@ def _show(
         held = sum(stopped(played[case.name][0]) for case in hostile)
         terminal.line(f"  stopped in every world: {held} of {len(hostile)}")
         terminal.line()
-    rows = [honest_row("(warm-up)", [world.plain for world in ours], [world.plain for world in others])]
+    rows = [honest_row("(last plain hour)", [world.plain for world in ours], [world.plain for world in others])]
     rows.extend(honest_row(case.name, *played[case.name]) for case in honest)
     terminal.table([HONEST_HEAD, *rows])
 

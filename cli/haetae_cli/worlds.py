@@ -10,7 +10,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from haetae_demo.attack import CASES, Case, Moment, Shape, Town, Undefended, play_case, play_warm_up
 from haetae_fds.engine import Engine
@@ -18,18 +18,25 @@ from haetae_fds.evaluation import AddressBuckets, ClosedLoop, Label, Recorded, R
 from haetae_fds.flat import event_of
 from haetae_fds.settings import EngineSettings
 
+_HOUR_MS: Final = 3_600_000
+
 MakeLoop = Callable[[Town], ClosedLoop]
 
 
 class EngineDetector:
-    """The engine as a detector of flat events."""
+    """The engine as a detector of flat events; it only learns from those before `train_until_ms`."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, *, train_until_ms: int = 0) -> None:
         self.engine = Engine(settings)
+        self.train_until_ms = train_until_ms
 
     def __call__(self, event: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
         """The decisions this event causes, in their JSON form."""
-        return [decision.to_dict() for decision in self.engine.observe(event_of(dict(event)))]
+        read = event_of(dict(event))
+        if read.ts < self.train_until_ms:
+            self.engine.train(read)
+            return ()
+        return [decision.to_dict() for decision in self.engine.observe(read)]
 
 
 def operator_settings(town: Town) -> EngineSettings:
@@ -44,7 +51,12 @@ def operator_settings(town: Town) -> EngineSettings:
 
 
 def engine_loop(town: Town) -> ClosedLoop:
-    """The engine in a closed loop."""
+    """The engine in a closed loop, having learnt from all plain hours but the last, as from the day before."""
+    return ClosedLoop(EngineDetector(operator_settings(town), train_until_ms=_last_plain_hour_ms(town.shape)))
+
+
+def cold_engine_loop(town: Town) -> ClosedLoop:
+    """The engine started with nothing learnt, deciding from the first event on."""
     return ClosedLoop(EngineDetector(operator_settings(town)))
 
 
@@ -68,14 +80,18 @@ class WarmWorld:
 
 
 def warm_world(shape: Shape, make_loop: MakeLoop) -> WarmWorld:
-    """Build a world and let it live through its plain hours."""
+    """Build a world and let it live through its plain hours; the report is about the last of them."""
     town = Town(shape)
     loop = make_loop(town)
     board = Scoreboard()
     recorded: list[Recorded] = []
+    before = 0
     for moment in play_warm_up(town, loop):
-        _count(moment, board, recorded)
-    plain = report(board, loop, recorded, span_ms=shape.warm_hours * 3_600_000)
+        if moment.event["ts"] >= _last_plain_hour_ms(shape):
+            _count(moment, board, recorded)
+        else:
+            before = len(loop.decisions)
+    plain = report(board, loop, recorded, span_ms=_HOUR_MS, since=before)
     return WarmWorld(state=pickle.dumps((town, loop)), plain=plain)
 
 
@@ -128,6 +144,10 @@ def label_of(moment: Moment) -> Label:
         harm=truth.harm,
         fresh=truth.fresh,
     )
+
+
+def _last_plain_hour_ms(shape: Shape) -> int:
+    return shape.case_ms - _HOUR_MS
 
 
 def _count(moment: Moment, board: Scoreboard, recorded: list[Recorded]) -> None:

@@ -75,7 +75,7 @@ def test_those_whose_devices_are_claimed_by_others_are_left_alone(case: str, wor
 
 
 def test_plain_hours_bring_no_refusal(world: WarmWorld) -> None:
-    assert world.plain.people.active > 200
+    assert world.plain.people.active > 80
     assert world.plain.people.refused <= 1
 
 

@@ -61,7 +61,7 @@ def test_worlds_prints_the_worst_of_its_seeds_beside_the_yardstick(capsys: pytes
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "stopped in every world" in shown
-    assert "(warm-up)" in shown
+    assert "(last plain hour)" in shown
 
 
 def test_worlds_refuses_a_case_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
