@@ -303,3 +303,17 @@ async def test_login_that_races_with_the_end_of_all_sessions_leaves_none_behind(
         client = world.store.client()
         assert await client.keys("haetae:session:*") == []
         await client.aclose()
+
+
+async def test_first_request_after_a_restart_of_the_store_is_served(world: World) -> None:
+    workers = [await world.worker(), await world.worker()]
+    tickets = [(await world.sign_in(worker)).ticket for worker in workers for _ in range(3)]
+    await asyncio.gather(*(load(world, worker, ticket) for worker in workers for ticket in tickets))
+    client = world.store.client()
+    await client.save()
+    await client.aclose()
+    world.store.kill()
+    world.store.socket.unlink(missing_ok=True)
+    await world.store.start()
+    loads = await asyncio.gather(*(load(world, worker, ticket) for worker in workers for ticket in tickets))
+    assert {one.session.subject for one in loads} == {"u-1"}
