@@ -102,7 +102,7 @@ def _manager(front: Front) -> dict[str, Any]:
         },
     }
     if front.json_format:
-        manager["set_client_cert_format"] = "JSON"
+        manager["set_current_client_cert_details"]["format"] = "JSON"
     return manager
 
 

@@ -24,6 +24,7 @@ from haetae_cli.children import Child, Children
 from haetae_cli.errors import BlockRefused, InputInvalid
 from haetae_cli.key_material import KeyMaterial
 from haetae_cli.ports import HOST, ReservedPort, reserve_run
+from haetae_cli.secure import SECURE_GATEWAY, make_certificates, secure_environment, secure_envoy_command
 from haetae_cli.staff import DASHBOARD_AUDIENCE, INTERNAL_GATEWAY, INTERNAL_ISSUER, clients_file, gateway_environment
 from haetae_cli.state import RunningStack, StateDirectory
 from haetae_cli.store import Store, describe, start_embedded
@@ -32,7 +33,7 @@ DEFAULT_PORT_BASE = 8080
 PASSPORT_ISSUER = "haetae-app"
 MAX_GATEWAYS = 16
 # Offsets from the port base; gateways themselves take the first ones.
-_IDENTITY, _ISSUER, _BANK, _PROVIDER, _DASHBOARD, _ADMIN = 21, 22, 23, 24, 25, 31
+_IDENTITY, _ISSUER, _BANK, _PROVIDER, _DASHBOARD, _ENVOY, _ADMIN = 21, 22, 23, 24, 25, 26, 31
 _BEAT_SECONDS = 5.0
 _JWKS = "/.well-known/haetae/passport-jwks.json"
 
@@ -47,6 +48,7 @@ class StackOptions:
     workers: int = 1
     redis_url: str | None = None
     store_port: int | None = None
+    envoy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +76,25 @@ class _Ports:
     bank: ReservedPort
     provider: ReservedPort
     dashboard: ReservedPort
+    envoy: ReservedPort
     gateways: tuple[_Gateway, ...]
 
     @property
     def internal(self) -> ReservedPort | None:
         """Where staff go, if this stack has an Internal gateway."""
         return next((gateway.port for gateway in self.gateways if gateway.name == INTERNAL_GATEWAY), None)
+
+    @property
+    def secure(self) -> ReservedPort | None:
+        """Where callers with certificates go, if this stack has a Secure gateway."""
+        return next((gateway.port for gateway in self.gateways if gateway.name == SECURE_GATEWAY), None)
+
+    def urls(self, *, envoy: bool) -> dict[str, str]:
+        """The base URL of each gateway, as clients use it."""
+        urls = {gateway.name: gateway.port.url for gateway in self.gateways}
+        if self.secure is not None:
+            urls[SECURE_GATEWAY] = (self.envoy if envoy else self.secure).url.replace("http:", "https:", 1)
+        return urls
 
 
 def find_gateways(config: Path) -> list[Path]:
@@ -116,6 +131,10 @@ async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
         held.callback(state.unlock)
         ports = _reserve(options.port_base, folders, held, workers=options.workers)
         remarks, material = _prepare_keys(state)
+        if ports.secure is not None:
+            make_certificates(state.keys, now=time.time())
+        elif options.envoy:
+            raise InputInvalid(f"{options.config} has no gateway `{SECURE_GATEWAY}` for Envoy to stand in front of")
         async with Children(logs=state.logs) as children:
             store = await _start(options, ports, children)
             running = RunningStack(
@@ -125,7 +144,7 @@ async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
                 issuer=ports.issuer.url,
                 bank=ports.bank.url,
                 root_key=orjson.loads(material.publish("root", now=time.time())),
-                gateways={gateway.name: gateway.port.url for gateway in ports.gateways},
+                gateways=ports.urls(envoy=options.envoy),
                 provider=ports.provider.url,
                 dashboard=ports.dashboard.url if ports.internal else "",
             )
@@ -161,6 +180,7 @@ def _reserve(base: int, folders: list[Path], held: ExitStack, *, workers: int) -
         bank=reserve(_BANK, "the bank"),
         provider=reserve(_PROVIDER, "the OpenID provider"),
         dashboard=reserve(_DASHBOARD, "the dashboard"),
+        envoy=reserve(_ENVOY, "Envoy"),
         gateways=gateways,
     )
 
@@ -223,6 +243,7 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
             "ISSUER_JWKS_URI": f"{ports.issuer.url}/jwks.json",
             "PASSPORT_ISSUER": PASSPORT_ISSUER,
             "BANK_URI": ports.bank.url,
+            **secure_environment(state.keys, envoy=options.envoy),
             **gateway_environment(
                 oidc_secret,
                 provider=ports.provider.url,
@@ -233,7 +254,24 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
         gateways = [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
         await _all_ready(children, session, gateways)
         await _all_ready(children, session, await _behind_gateways(ports, children))
+    if options.envoy and ports.secure is not None:
+        await _envoy(state, ports.envoy, ports.secure, children)
     return store
+
+
+async def _envoy(state: StateDirectory, port: ReservedPort, gateway: ReservedPort, children: Children) -> None:
+    command = secure_envoy_command(state.path, state.keys, port=port.number, gateway=gateway.number)
+    child = await children.start("envoy", command)
+
+    async def listens() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port.number)
+        except OSError:
+            return False
+        writer.transport.abort()
+        return True
+
+    await children.ready(child, listens)
 
 
 async def _behind_gateways(ports: _Ports, children: Children) -> list[tuple[Child, str]]:

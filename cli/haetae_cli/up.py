@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from haetae_cli.demo_sso import check_staff
+from haetae_cli.secure import SECURE_GATEWAY, curl_words
 from haetae_cli.signals import run_until_stopped
 from haetae_cli.stack import DEFAULT_PORT_BASE, StackOptions, Started, run_stack
 from haetae_cli.state import StateDirectory, default_state
@@ -37,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store-port", type=_positive, metavar="PORT", help="let the store listen on 127.0.0.1:PORT too"
     )
+    parser.add_argument("--envoy", action="store_true", help="put Envoy in front of the Secure gateway")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,6 +60,7 @@ def _options(args: argparse.Namespace, state: StateDirectory) -> StackOptions:
         workers=args.workers,
         redis_url=os.environ.get("HAETAE_REDIS_URL") or None,
         store_port=args.store_port,
+        envoy=args.envoy,
     )
 
 
@@ -127,6 +130,8 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
             (f"{called}haetae block add --user u-1001 --for 5m --reason test{named}", "then try the call again"),
         ]
     )
+    if SECURE_GATEWAY in running.gateways:
+        terminal.line(f"  {curl_words(state.keys, running.gateways[SECURE_GATEWAY])}")
     terminal.line()
     terminal.line("Ctrl-C ends all of it.")
 

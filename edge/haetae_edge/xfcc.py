@@ -24,7 +24,7 @@ from urllib.parse import unquote_to_bytes
 #: Bytes of one header value. aiohttp's limit for a header line is lower; this is for callers without one.
 MAX_VALUE: Final = 64 * 1024
 _MAX_PAIRS: Final = 4096
-_ONCE: Final = frozenset({"hash", "cert", "chain", "subject"})
+_ONCE: Final = frozenset({"hash", "cert", "chain", "subject", "issuer"})
 _KEYS: Final = frozenset({"by", "uri", "dns"}) | _ONCE
 _KEY = re.compile(r"([A-Za-z]{1,16})=")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
