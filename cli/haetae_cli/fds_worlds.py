@@ -1,9 +1,11 @@
 """``haetae fds worlds``: the engine in simulated worlds, closed loop, several seeds; the worst seed counts.
 
-Prints one row a case as the cases finish, or records a case's events and labels into files for ``fds evaluate``.
+Prints tables when all cases have been played (a terminal sees which one is being played), or records a case's events
+and labels into files for ``fds evaluate``.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -47,9 +49,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     ours = [warm_world(shape, cold_engine_loop if args.cold else engine_loop) for shape in shapes]
     others = [] if args.no_yardstick else [warm_world(shape, address_loop) for shape in shapes]
-    played = {
-        case.name: ([play(world, case) for world in ours], [play(world, case) for world in others]) for case in cases
-    }
+    played: dict[str, tuple[list[Report], list[Report]]] = {}
+    for number, case in enumerate(cases, start=1):
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{number}/{len(cases)} {case.name}", end="", file=sys.stderr, flush=True)
+        played[case.name] = ([play(world, case) for world in ours], [play(world, case) for world in others])
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if args.json:
         for name, (reports, _) in played.items():
             print(orjson.dumps({"case": name, "reports": [asdict(report) for report in reports]}).decode())
