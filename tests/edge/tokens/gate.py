@@ -17,7 +17,7 @@ from haetae_edge.filter import Filter
 from haetae_edge.io.prompt_redis import PromptRedis
 from haetae_edge.io.token_store import RedisRates, RedisTokenClaims
 from haetae_edge.io.tokens import IssuerTokens
-from haetae_edge.services import Services
+from haetae_edge.services import Policies, Services
 from haetae_oidc import AccessTokenVerifier, DpopNonces, TokenPolicy
 from haetae_oidc.dpop import access_token_hash
 from haetae_oidc.io.jwks import IssuerAddress, KeySource
@@ -146,7 +146,10 @@ class Gate:
 
 @asynccontextmanager
 async def gate(
-    *filters: Filter, before: tuple[Filter, ...] = (), ring: SigningRing | None = None
+    *filters: Filter,
+    before: tuple[Filter, ...] = (),
+    ring: SigningRing | None = None,
+    policies: Policies | None = None,
 ) -> AsyncIterator[Gate]:
     """A gateway with these filters, `before` standing first. Its clock stands still."""
     clock = [float(NOW)]
@@ -168,6 +171,7 @@ async def gate(
             tokens=IssuerTokens([AccessTokenVerifier(policy, keys.keys_of(ISSUER))], keys),
             token_claims=RedisTokenClaims(redis, prefix="t:"),
             rates=RedisRates(redis, prefix="t:"),
+            policies=policies,
             dpop_nonces=DpopNonces(bytes(32)),
             passports=PassportMinter(issuer="haetae-web", ring=ring, lifetime=60) if ring is not None else None,
         )
