@@ -64,6 +64,9 @@ class Decider:
 
     def _one(self, f: Facts, finding: Finding, subject: Subject, api: Api | None) -> Decision | None:
         now = f.now
+        if subject.ip == "" or (finding.action is not Action.ALERT and not _named(subject)):
+            # Events without a usable address name nobody by it.
+            return None
         pid = policy_id(subject, api, Action.ALERT if finding.action is Action.ALERT else Action.BLOCK)
         live = self.ledger.live(pid, now)
         action = finding.action
@@ -169,6 +172,11 @@ def _broad(subject: Subject, api: Api | None) -> bool:
     if subject.client is not None or subject.ip is None or api is None:
         return True
     return subject.ip.endswith(("/24", "/48"))
+
+
+def _named(subject: Subject) -> bool:
+    """Say whether a subject names anybody at all."""
+    return bool(subject.session or subject.user or subject.device or subject.account or subject.client or subject.ip)
 
 
 def _sample(finding: Finding, f: Facts) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ class Facts:
         "decoy",
         "device",
         "event",
+        "every",
         "failed",
         "familiar",
         "fault_pair",
@@ -115,6 +116,7 @@ class Facts:
         self.faults: tuple[str, ...] = ()
         self.fault_pair: Faults | None = None
         self.version: Version | None = None
+        self.every: Version | None = None
         self.incident: str | None = None
         self.decoy: str | None = None
         self.sensitive = False

@@ -16,7 +16,7 @@ from haetae_fds.event import Event
 from haetae_fds.facts import DECOY, FAULT, LOGIN, MISSING, SESSION, SIGNUP, USER, Facts
 from haetae_fds.features_browse import update_browse
 from haetae_fds.features_faults import faults_of, update_faults
-from haetae_fds.features_login import home_of, update_login
+from haetae_fds.features_login import home_of, stranger_of, update_login
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import (
     DAY,
@@ -249,6 +249,7 @@ class Features:
         device.ver = event.ver
         if event.dev is not None:
             self.version_of(f).active.add(event.dev, now)
+            self.every_version(f).active.add(event.dev, now)
 
     def _good_user(self, f: Facts, user: User) -> None:
         event, now = f.event, f.now
@@ -304,12 +305,17 @@ class Features:
         account = self.accounts.get(name)
         if account is not None:
             account.user = f.user_key
-            if account.suspicion is not None and account.suspicion.until > f.now:
-                user.suspicion = account.suspicion
+            doubt = account.suspicion or stranger_of(f, user)
+            if doubt is not None and doubt.until > f.now:
+                user.suspicion = doubt
 
     def version_of(self, f: Facts) -> Version:
         """Return the state of the event's app version."""
         return self.versions.touch(f"{f.event.gw} {f.event.ver or '-'}", f.now)
+
+    def every_version(self, f: Facts) -> Version:
+        """Return the state of all versions of the event's gateway: a key rotation hits them all."""
+        return self.versions.touch(f"{f.event.gw} *", f.now)
 
 
 def _either(patterns: tuple[str, ...]) -> re.Pattern[str]:

@@ -49,7 +49,7 @@ def update_faults(features: Features, f: Facts) -> None:
     event, now = f.event, f.now
     pair = f.fault_pair = features.fault_pairs.touch(f"{event.dev or '-'} {f.ip}", now)
     _count(pair, f)
-    f.version = features.version_of(f)
+    f.version, f.every = features.version_of(f), features.every_version(f)
     _systemic(f)
     if not f.trusted and f.place is not None:
         if f.place.faults is None:
@@ -78,11 +78,13 @@ def _count(faults: Faults, f: Facts) -> None:
 
 def _systemic(f: Facts) -> None:
     """Note an established pair's fault; when many have it at once it is our own mistake, not theirs."""
-    version, event, now = f.version, f.event, f.now
-    if version is None:
+    event, now = f.event, f.now
+    if not f.trusted or event.dev is None:
         return
     for kind in f.faults:
-        if f.trusted and event.dev is not None:
+        for version in (f.every, f.version):
+            if version is None:
+                continue
             faulty = version.faulty.get(kind)
             if faulty is None:
                 faulty = version.faulty[kind] = Recent(MIN2)
@@ -95,5 +97,5 @@ def _systemic(f: Facts) -> None:
 
 
 def in_incident(f: Facts, kind: str) -> bool:
-    """Say whether a systemic fault of this kind is under way for the event's version."""
-    return f.version is not None and f.version.incident_until.get(kind, 0) > f.now
+    """Say whether a systemic fault of this kind is under way for the event's version, or for all."""
+    return any(version is not None and version.incident_until.get(kind, 0) > f.now for version in (f.version, f.every))

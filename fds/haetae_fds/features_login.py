@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 from haetae_fds.counters import Recent, note
 from haetae_fds.facts import FAILED, PASSED, Facts
-from haetae_fds.state import DAY, HOUR, HOUR6, MIN2, MIN10, SETTLED, Account, Cluster, Homes, Logins, Place, Suspicion
+from haetae_fds.state import (
+    DAY,
+    HOUR,
+    HOUR6,
+    MIN2,
+    MIN10,
+    SETTLED,
+    Account,
+    Cluster,
+    Homes,
+    Logins,
+    Place,
+    Suspicion,
+    User,
+)
 
 if TYPE_CHECKING:
     from haetae_fds.features import Features
@@ -29,8 +43,8 @@ def home_of(f: Facts) -> tuple[str, ...]:
         contexts.append(f.system)
     if event.dev is not None and event.dev_v:
         contexts.append(f"d:{event.dev}")
-    if f.client is not None:
-        contexts.append(f"c:{f.client}")
+    # The client is last: others have the same one.
+    contexts.append(f"c:{f.client}")
     return tuple(contexts)
 
 
@@ -44,6 +58,8 @@ def update_login(features: Features, f: Facts) -> None:
     if event.acct is None:
         return
     account = f.account = features.accounts.touch(event.acct, now)
+    if f.passed and event.user is not None:
+        account.user = event.user
     _familiarity(features, f, account)
     if f.failed:
         _failed(f, account, word)
@@ -207,6 +223,18 @@ def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None
         if guessed
         else "new device on a new network" + (" of bad repute" if rough or lookalikes else "")
     )
+    note(doubt.sample, f.event.id)
+    return doubt
+
+
+def stranger_of(f: Facts, user: User) -> Suspicion | None:
+    """Judge a user at the first call after a log-in of which only the account name was known."""
+    since, at = user.homes.known_since(), user.homes.at
+    if since is None or f.now - since < SETTLED or any(context in at for context in home_of(f)[:-1]):
+        return None
+    doubt = Suspicion()
+    doubt.until = f.now + 2 * MIN10
+    doubt.reason = "new device on a new network"
     note(doubt.sample, f.event.id)
     return doubt
 

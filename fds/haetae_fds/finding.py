@@ -22,7 +22,8 @@ TTL: Final = 15 * MINUTE
 class Finding:
     """One thing found. `subjects` are proposals, narrowest first; `ttl` is the base time to live in ms.
 
-    `also`: further APIs the same goes for. `warm` is False while the population the limit is relative to is still being learned.
+    `also`: further APIs the same goes for. `warm` is False while the population the limit is relative to is still
+    being learned.
     """
 
     detector: str

@@ -53,10 +53,8 @@ class Replay:
 def explain(log: Iterable[Decision], pid: str) -> list[str]:
     """Return the history of one policy as sentences with numbers, oldest first; empty when the log has none of it."""
     told = []
-    for decision in log:
-        if decision.pid == pid:
-            told.append(
-                f"{decision.op.value} {decision.action.value} by {decision.detector} at {decision.ts} until {decision.exp}: {decision.why}"
-            )
-            told.extend(f"  {n.name}: {n.value:g}, limit {n.limit:g}" for n in decision.numbers)
+    for one in log:
+        if one.pid == pid:
+            told.append(f"{one.ts}: {one.op.value} {one.action.value} until {one.exp} by {one.detector}: {one.why}")
+            told.extend(f"  {n.name}: {n.value:g}, limit {n.limit:g}" for n in one.numbers)
     return told

@@ -276,7 +276,8 @@ class Pair:
 class ApiState:
     """One API and how its users use it."""
 
-    __slots__ = ("busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw", "hot", "items", "login", "minutes", "mutating", "name",
+    __slots__ = ("busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw", "hot", "items",
+                 "login", "minutes", "mutating", "name",
                  "objects", "objects_hour", "requests", "route", "runs", "seen", "sensitive", "signup")  # fmt: skip
 
     def __init__(self) -> None:

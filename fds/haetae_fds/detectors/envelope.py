@@ -49,9 +49,9 @@ def _few_claimed(f: Facts) -> bool:
 
 def incident(detector: Detector, f: Facts) -> Finding | None:
     """Tell people of a fault that many established devices have at once."""
-    if f.incident is None or f.version is None:
+    if f.incident is None or f.every is None:
         return None
-    devices = f.version.faulty[f.incident].count(f.now)
+    devices = f.every.faulty[f.incident].count(f.now)
     return detector.found(
         f, f"many established devices of version {f.event.ver} have one fault ({f.incident}); none is refused for it",
         (number("devices", devices, 8),), Subject(), action=Action.ALERT, events=(f.event.id,),

@@ -19,8 +19,9 @@ class TakeoverConfirmed(Detector):
         doubt = None if f.user is None else f.user.suspicion
         if doubt is None or not f.sensitive or doubt.creds < SECRETS:
             return None
+        numbers = (number("secrets before success", doubt.creds, SECRETS),)
         return self.found(
-            f, "a guessed log-in went on to a sensitive call", (number("secrets before success", doubt.creds, SECRETS),),
+            f, "a guessed log-in went on to a sensitive call", numbers,
             Subject(user=f.user_key), action=Action.ALERT, api=api_ref(f), events=doubt.sample, ttl=HOUR, approval=True,
             proposal="disable_account", campaign=f"user {f.user_key}",
         )  # fmt: skip

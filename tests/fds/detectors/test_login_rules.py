@@ -1,0 +1,158 @@
+"""Log-in rules: each attack, and the honest case that looks most like it."""
+
+from typing import Any
+
+from haetae_fds import Decision
+
+from tests.fds.detectors.scene import Scene, acting
+
+
+def anonymous(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key not in ("user", "user_v", "sess")}
+
+
+def test_account_tried_from_many_addresses_is_closed_to_strangers_only() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(8):
+        made += scene.send(**scene.stranger(number), **scene.login(30, "bad", f"guess{number}"))
+    (one,) = acting(made, "account_brute_force")
+    assert one.subject.to_dict() == {"account": "a30", "untrusted": True}
+    assert one.api is not None
+    assert one.api.path == "/sessions"
+
+
+def test_slow_guessing_over_hours_is_found() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(12):
+        made += scene.send(1_200_000, **scene.stranger(number), **scene.login(30, "bad", f"guess{number}"))
+    assert acting(made, "account_brute_force")
+
+
+def test_many_secrets_from_one_address_are_refused_there() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(7):
+        made += scene.send(**scene.stranger(1), **scene.login(30, "bad", f"guess{number}"))
+    (one,) = acting(made, "single_source_brute_force")
+    assert one.subject.ip == "203.0.1.9"
+
+
+def test_forgetful_owner_at_home_is_not_refused() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(9):
+        made += scene.send(5000, **anonymous(scene.at_home(30)), **scene.login(30, "bad", f"guess{number}"))
+    assert acting(made) == []
+
+
+def test_stuffing_from_one_address_is_refused_at_log_in() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(12):
+        made += scene.send(300, **scene.stranger(1), **scene.login(f"x{number}", "bad", "leaked"))
+    one = acting(made, "stuffing_from_address")[0]
+    assert one.subject.ip == "203.0.1.9"
+    assert one.api is not None
+    assert len(one.events) <= 20
+
+
+def test_office_repeating_expired_passwords_is_not_refused() -> None:
+    scene, made = Scene(), list[Decision]()
+    for _ in range(20):
+        for person in range(20):
+            made += scene.send(200, **anonymous(scene.at_home(person)), **scene.login(person, "bad", "old"))
+    assert made == []
+
+
+def test_strangers_repeating_one_old_secret_count_once() -> None:
+    scene, made = Scene(), list[Decision]()
+    for _ in range(200):
+        made += scene.send(500, **scene.stranger(1), **scene.login(30, "bad", "old"))
+    assert made == []
+
+
+def test_distributed_stuffing_with_a_rare_client_refuses_that_client() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(30):
+        made += scene.send(1500, **scene.stranger(number), **scene.login(f"x{number}", "bad", "leaked"))
+    (one,) = acting(made, "distributed_stuffing")
+    assert one.action == "block"
+    assert one.subject.to_dict() == {"client": "bot|bot|bot", "untrusted": True}
+
+
+def test_distributed_stuffing_with_a_popular_client_is_only_challenged() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(30):
+        fields = {**scene.stranger(number), "ja4": "app", "ua": "app", "hdr": "app"}
+        made += scene.send(1500, **fields, **scene.login(f"x{number}", "bad", "leaked"))
+    (one,) = acting(made, "distributed_stuffing")
+    assert one.action == "challenge"
+
+
+def test_new_phones_of_a_popular_client_are_left_alone() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(40):
+        fields = {**scene.stranger(number), "ja4": "app", "ua": "app", "hdr": "app", "dev": f"n{number}", "dev_v": True}
+        if number % 4 == 0:
+            made += scene.send(1500, **fields, **scene.login(f"x{number}", "bad", "typo"))
+        made += scene.send(1500, **fields, **scene.login(f"x{number}", "ok", "right"))
+    assert acting(made) == []
+
+
+def test_one_secret_on_many_accounts_is_refused() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(12):
+        fields = {**scene.stranger(number), "ja4": f"j{number}"}
+        made += scene.send(20_000, **fields, **scene.login(f"x{number}", "bad", "summer"), pw_fp="summer")
+    assert acting(made, "spraying")
+
+
+def test_unknown_names_are_refused_at_one_address_and_over_a_network() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(8):
+        made += scene.send(500, **scene.stranger(1), **scene.login(f"x{number}", "nouser", "p"))
+    assert acting(made, "user_enumeration")[0].subject.ip == "203.0.1.9"
+    made = []
+    for number in range(30):
+        fields = {**scene.stranger(1), "ip": f"192.0.2.{number + 1}", "ja4": f"j{number}"}
+        made += scene.send(500, **fields, **scene.login(f"y{number}", "nouser", "p"))
+    assert acting(made, "user_enumeration")[0].subject.ip == "192.0.2.0/24"
+
+
+def test_one_mistyped_name_repeated_is_no_enumeration() -> None:
+    scene, made = Scene(), list[Decision]()
+    for _ in range(50):
+        made += scene.send(500, **scene.stranger(1), **scene.login("x", "nouser", "p"))
+    assert made == []
+
+
+def test_success_after_guessing_asks_for_proof_before_money_moves_and_proposes_to_disable() -> None:
+    scene, made = Scene(), list[Decision]()
+    scene.send(**scene.at_home(1), api="POST /transfers", route="transfer")
+    for number in range(4):
+        made += scene.send(**scene.stranger(1), **scene.login(30, "bad", f"guess{number}"))
+    made += scene.send(**scene.stranger(1), **scene.login(30, "ok", "right"))
+    intruder = {**scene.stranger(1), "user": "u30", "user_v": True}
+    made += scene.send(**intruder, api="GET /things/{id}", obj="x")
+    found = acting(made, "takeover")
+    assert [(one.subject.to_dict(), one.action, one.api and one.api.path) for one in found] == [
+        ({"user": "u30"}, "challenge", "/transfers")
+    ]
+    made = scene.send(**intruder, api="POST /transfers", route="transfer")
+    assert [one.proposal for one in made if one.detector == "takeover_confirmed"] == ["disable_account"]
+
+
+def test_log_in_at_home_asks_for_nothing() -> None:
+    scene = Scene()
+    scene.send(**scene.at_home(1), api="POST /transfers", route="transfer")
+    made = scene.send(**anonymous(scene.at_home(30)), **scene.login(30, "ok", "right"))
+    made += scene.send(**scene.at_home(30), api="POST /transfers", route="transfer")
+    assert made == []
+
+
+def test_owner_on_a_known_device_takes_back_what_stands_at_the_address() -> None:
+    scene, made = Scene(), list[Decision]()
+    owner = anonymous(scene.at_home(3))
+    for number in range(13):
+        made += scene.send(**owner, **scene.login(3, "bad", f"guess{number}"))
+    (one,) = acting(made)
+    assert one.subject.account == "a3"
+    (taken,) = scene.send(**owner, **scene.login(3, "ok", "right"))
+    assert (taken.op, taken.pid) == ("del", one.pid)

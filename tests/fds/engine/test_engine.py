@@ -1,0 +1,240 @@
+"""The engine around the rules: time, duplicates, modes, guards, refusals, memory."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from haetae_fds import (
+    Decision,
+    DetectorSettings,
+    Engine,
+    EngineSettings,
+    EventInvalid,
+    Mode,
+    Replay,
+    SettingsInvalid,
+    StateUnreadable,
+    read_flat,
+    read_settings,
+)
+from haetae_fds.counters import Recent, Spread
+from haetae_fds.decision import Subject
+from haetae_fds.facts import Facts
+from haetae_fds.flat import event_of
+from haetae_fds.guards import Guards
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fds.detectors.scene import START, Scene, acting
+
+
+def stuff(scene: Scene, count: int = 12, tried: str = "leaked", **more: Any) -> list[Decision]:
+    made: list[Decision] = []
+    for number in range(count):
+        made += scene.send(300, **{**scene.stranger(1), **scene.login(f"x{number}", "bad", tried), **more})
+    return made
+
+
+def test_duplicate_event_counts_once() -> None:
+    engine = Engine()
+    event = event_of({"id": "e", "ts": START, "gw": "app"})
+    engine.observe(event)
+    engine.observe(event)
+    assert engine.counted["used"] == 1
+    assert engine.counted["duplicate"] == 1
+
+
+def test_late_event_counts_within_thirty_seconds_only() -> None:
+    engine = Engine()
+    for number, ts in enumerate((START, START + 40_000, START + 15_000, START + 5_000)):
+        engine.observe(event_of({"id": f"e{number}", "ts": ts, "gw": "app"}))
+    assert engine.counted["used"] == 3
+    assert engine.counted["late"] == 1
+
+
+def test_gateway_with_a_fast_clock_is_told_about_and_does_not_make_the_others_late() -> None:
+    engine, made = Engine(), list[Decision]()
+    for number in range(40):
+        made += engine.observe(event_of({"id": f"a{number}", "ts": START + number * 100, "gw": "a"}))
+        made += engine.observe(event_of({"id": f"b{number}", "ts": START + number * 100 + 60_000, "gw": "b"}))
+    assert engine.counted["late"] == 0
+    assert engine.counted["skewed"] >= 35
+    assert [one.detector for one in made] == ["clock_skew"]
+
+
+def test_silence_between_events_is_no_fast_clock() -> None:
+    engine = Engine()
+    for number in range(20):
+        engine.observe(event_of({"id": f"a{number}", "ts": START + number * 60_000, "gw": "ab"[number % 2]}))
+    assert engine.counted["skewed"] == 0
+    assert engine.counted["used"] == 20
+
+
+def test_refused_events_never_feed_the_rules_but_keep_a_block_alive() -> None:
+    scene = Scene()
+    assert stuff(scene, pol="block", status=403) == []
+    (one,) = [one for one in stuff(scene) if one.op == "put"]
+    made: list[Decision] = []
+    for _ in range(200):
+        made += scene.send(5000, **{**scene.stranger(1), "pol": "block", "pid": one.pid, "status": 403})
+    assert [extended.op for extended in made][:1] == ["extend"]
+    assert all(extended.pid == one.pid and extended.exp > one.exp for extended in made)
+
+
+def test_repeated_offence_lasts_longer_and_never_beyond_the_cap() -> None:
+    scene = Scene()
+    lives = []
+    for turn in range(5):
+        (one,) = acting(stuff(scene, tried=f"leak {turn}"), "stuffing_from_address")
+        lives.append(one.exp - one.ts)
+        scene.now = one.exp + 1
+    assert lives[1] > 3 * lives[0]
+    assert max(lives) <= 2 * 3_600_000
+
+
+def test_shadow_writes_down_and_off_is_silent() -> None:
+    for mode in (Mode.SHADOW, Mode.OFF):
+        made = stuff(Scene(EngineSettings(mode=mode)))
+        assert [one.mode for one in made] == ([mode] if mode is Mode.SHADOW else [])
+    one = DetectorSettings(mode=Mode.SHADOW)
+    assert [d.mode for d in stuff(Scene(EngineSettings(detectors={"stuffing_from_address": one})))] == [Mode.SHADOW]
+
+
+def test_roll_out_to_nobody_only_writes_down() -> None:
+    none = DetectorSettings(rollout=0)
+    assert acting(stuff(Scene(EngineSettings(detectors={"stuffing_from_address": none})))) == []
+
+
+def test_what_is_never_refused_is_matched_by_reach_not_by_equality() -> None:
+    guards = Guards(EngineSettings(never_block=("203.0.113.7",), never_users=frozenset({"u1"})))
+    assert guards.refuses(Subject(ip="203.0.113.0/24")) == "network 203.0.113.7/32"
+    assert guards.refuses(Subject(ip="10.1.2.3")) is not None
+    assert guards.refuses(Subject(user="u1")) is not None
+    assert guards.refuses(Subject(ip="203.0.114.0/24")) is None
+
+
+def test_protected_address_becomes_an_alert() -> None:
+    made = stuff(Scene(EngineSettings(never_block=("203.0.0.0/16",))))
+    assert [(one.action, one.approval) for one in made] == [("alert", True)]
+
+
+def test_cold_engine_keeps_broad_subjects_in_shadow() -> None:
+    scene, made = Scene(warm=False), list[Decision]()
+    scene.send(**scene.at_home(1))
+    for number in range(120):
+        made += scene.send(900, **scene.stranger(number), **scene.login(f"x{number}", "bad", "leaked"))
+    clusters = [one for one in made if one.subject.client]
+    assert clusters
+    assert all(one.mode == "shadow" for one in clusters)
+
+
+def test_over_the_impact_budget_a_block_becomes_a_challenge() -> None:
+    guards = Guards(EngineSettings())
+    assert guards.over_budget("d", 21, 1000, START) is not None
+    spent = [guards.over_budget("d", 1, 1000, START + n * 5_000) for n in range(40)]
+    assert spent[0] is None
+    assert spent[-1] == "good users in five minutes"
+
+
+def test_detector_over_its_rate_goes_to_shadow_and_comes_back() -> None:
+    guards = Guards(EngineSettings())
+    for number in range(20):
+        guards.over_budget("d", 1, 1_000_000, START + number)
+    assert guards.mode("d", Subject(user="u"), START + 100)[0] is Mode.SHADOW
+    assert guards.mode("d", Subject(user="u"), START + 3_600_000)[0] is Mode.ENFORCE
+
+
+class Sure:
+    """A model that is always sure."""
+
+    def score(self, facts: Facts) -> float:
+        del facts
+        return 0.9
+
+
+def test_model_halves_limits_and_never_decides_alone() -> None:
+    scene = Scene()
+    scene.engine.scorer = Sure()
+    assert acting(stuff(scene, count=5))
+    assert Scene().engine.observe(event_of({"id": "x", "ts": START, "gw": "app"})) == []
+
+
+def test_table_is_bounded_and_drops_attacks_last() -> None:
+    engine = Engine(EngineSettings(max_states=1000))
+    for number in range(5000):
+        fields = {"ip": f"203.{number % 200}.{number // 200}.1", "user": f"u{number}", "user_v": True}
+        engine.observe(event_of({"id": f"e{number}", "ts": START + number, "gw": "app", "api": "GET /a", **fields}))
+        if number == 0:
+            engine.features.users.rows["u0"].hot = START + 10_000_000
+    assert len(engine.features.users) == 1000
+    assert "u0" in engine.features.users.rows
+    assert "u1" not in engine.features.users.rows
+
+
+def test_damaged_state_is_refused() -> None:
+    engine = Engine()
+    saved = engine.dump()
+    with pytest.raises(StateUnreadable):
+        engine.load(saved[:-1] + bytes([saved[-1] ^ 1]))
+
+
+def test_replay_counts_lines_that_are_no_events_and_goes_on() -> None:
+    replay = Replay(Engine())
+    lines = [b"{", b"[]", b'{"id": "a"}', b'{"id": "a", "ts": 1, "auth": "maybe"}', b'{"id": "a", "ts": 1, "new": 1}']
+    assert list(replay.lines([*lines, b" " * 20_000 + b"{}"])) == []
+    assert replay.refused == {"event": 3, "ts": 1, "auth": 1}
+    assert replay.engine.counted["used"] == 1
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300))
+def test_any_line_is_an_event_or_refused(line: bytes | str) -> None:
+    try:
+        read_flat(line)
+    except EventInvalid as error:
+        assert error.field  # noqa: PT017 - only some lines are refused
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 2000)), max_size=300))
+def test_window_of_distinct_values_is_exact_while_small(steps: list[tuple[int, int]]) -> None:
+    recent, now, seen = Recent(5000), 10_000, dict[str, int]()
+    for value, gap in steps:
+        now += gap
+        recent.add(str(value), now)
+        seen[str(value)] = now
+        exact = sum(1 for at in seen.values() if at >= now - 5000)
+        assert exact > 90 or recent.sketch is not None or recent.count(now) == exact
+
+
+def test_large_window_is_estimated_within_a_fifth() -> None:
+    recent = Recent(1_000_000)
+    for number in range(5000):
+        recent.add(f"v{number}", 1000 + number)
+    assert 4000 < recent.count(6000) < 6000
+    assert len(recent.items) <= 96
+
+
+@given(st.lists(st.floats(1, 1e4), min_size=1, max_size=200))
+def test_quantile_is_a_close_upper_bound(values: list[float]) -> None:
+    spread = Spread()
+    for value in values:
+        spread.add(value)
+    assert max(values) <= spread.quantile(1.0) * 1.0001 <= max(values) * 1.2 * 1.01
+
+
+def test_settings_are_strict() -> None:
+    flood = {"flood": {"mode": False, "factor": 2}}
+    read = read_settings({"mode": "shadow", "detectors": flood, "never_block": ["203.0.113.0/24"]})
+    assert read.mode is Mode.SHADOW
+    assert read.of("flood").mode is Mode.OFF
+    wild = {"detectors": {"a": {"factor": 99}}}
+    for bad in ({"nope": 1}, {"mode": "x"}, {"sensitive": ["("]}, {"never_block": ["x"]}, wild):
+        with pytest.raises(SettingsInvalid):
+            read_settings(bad)
+
+
+def test_decision_travels_in_one_form() -> None:
+    (one,) = acting(stuff(Scene()))
+    document = one.to_dict()
+    assert {"ts", "op", "mode", "action", "subject", "api", "exp", "detector", "why", "events"} <= document.keys()
+    assert document["api"] == {"gateway": "app", "route": "login", "method": "POST", "path": "/sessions"}
+    assert replace(one).to_json() == one.to_json()

@@ -1,0 +1,44 @@
+"""``haetae fds replay`` as a process: recordings and conversation."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+EVENTS = [
+    {"id": f"e{n}", "ts": 1_700_000_000_000 + n * 1000, "gw": "app", "route": "login", "api": "POST /login",
+     "ip": "203.0.113.9", "acct": f"a{n}", "cred_fp": f"c{n}", "auth": "bad", "status": 401}
+    for n in range(20)
+]  # fmt: skip
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "haetae_cli.main", "fds", "replay", *words]
+
+
+def test_recording_gives_decisions_one_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(json.dumps(event) for event in EVENTS) + "\nnonsense\n")
+    done = subprocess.run(command(str(file)), capture_output=True, text=True, check=True, timeout=30)
+    (one,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert one["subject"] == {"ip": "203.0.113.9"}
+    assert json.loads(done.stderr)["refused"] == {"event": 1}
+
+
+def test_each_event_is_answered_before_the_next_is_given(tmp_path: Path) -> None:
+    harmless = tmp_path / "harmless.jsonl"
+    harmless.write_text(json.dumps({**EVENTS[0], "id": "h", "auth": None, "acct": None}) + "\n")
+    with subprocess.Popen(
+        command(str(harmless), "--train", "--interactive"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answers = []
+        for event in [*EVENTS[:10], "nonsense"]:
+            process.stdin.write(json.dumps(event) + "\n")
+            process.stdin.flush()
+            while (answer := json.loads(process.stdout.readline())) != {"ready": True}:
+                answers.append(answer)
+        process.stdin.close()
+        assert process.wait(20) == 0
+    assert [answer["detector"] for answer in answers] == ["stuffing_from_address"]
