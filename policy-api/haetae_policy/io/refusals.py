@@ -71,6 +71,16 @@ class RefusalStore:
             raise ReferenceInvalid("nothing is known under this reference any more")
         return refusal
 
+    async def recent(self, *, limit: int) -> list[tuple[str, Refusal]]:
+        """Return the newest refusals with their references, newest first; raises StoreUnavailable."""
+        references = await self._commands.call("ZREVRANGE", self._keys.refusal_times, 0, max(1, limit) - 1)
+        found: list[tuple[str, Refusal]] = []
+        for start in range(0, len(references), 500):
+            some = references[start : start + 500]
+            rows = await self._commands.call("HMGET", self._keys.refusals, *some)
+            found += [(name.decode(), _decode(raw)) for name, raw in zip(some, rows, strict=True) if raw is not None]
+        return found
+
     async def hits(self, policy_ids: list[str]) -> dict[str, int]:
         """Return how many refusals each policy has caused; raises StoreUnavailable."""
         if not policy_ids:

@@ -1,0 +1,108 @@
+"""Guards: whether a new policy takes effect, only watches, waits for a second person, or is refused.
+
+Pure: everything that was counted or predicted is an argument. The rules of the policy language (networks machines may
+not name, longest life) are checked beside this by `haetae_policy.rules`.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from haetae_policy.model import Action, Mode, Policy, Subject
+from haetae_policy.rules import Rules
+
+from haetae_policy_api.errors import NotAllowed, TooMany
+from haetae_policy_api.roles import Caller
+from haetae_policy_api.settings import Settings
+from haetae_policy_api.traffic import Preview
+
+_NO_EFFECT: Final = (Action.OBSERVE,)
+
+
+class Course(StrEnum):
+    """What becomes of a policy that was asked for."""
+
+    IN_FORCE = "in_force"
+    OBSERVED = "observed"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The policy as it will be stored, and why if it is not simply in force."""
+
+    course: Course
+    policy: Policy
+    reasons: tuple[str, ...] = ()
+
+
+class LanguageRules(Rules):
+    """The rules without the second person: who is missing one waits for one instead of being refused."""
+
+    __slots__ = ()
+
+    def is_wide(self, subject: Subject) -> bool:
+        """Nothing is too wide to be asked for."""
+        return False
+
+
+def language_rules(rules: Rules) -> LanguageRules:
+    """Return `rules` for reading a request."""
+    return LanguageRules(rules.protected, rules.wide_v4, rules.wide_v6, rules.max_lifetime_ms)
+
+
+def judge(policy: Policy, caller: Caller, prediction: Preview, *, settings: Settings, rules: Rules) -> Judgement:
+    """Decide about a new policy; raises NotAllowed for what a machine may never ask for."""
+    if caller.is_machine:
+        _check_machine(policy, settings)
+    if policy.action in _NO_EFFECT or policy.mode is Mode.SHADOW:
+        # A wide policy needs its second person even when it only watches: changing it later must not skip that.
+        wide = rules.is_wide(policy.subject)
+        return Judgement(Course.PENDING, policy, ("wide",)) if wide else Judgement(Course.IN_FORCE, policy)
+    reasons = []
+    if rules.is_wide(policy.subject):
+        reasons.append("wide")
+    above = policy.action is not Action.ALLOW and prediction.known and prediction.share > settings.share_limit
+    if above:
+        reasons.append("share_above_limit")
+    if not reasons:
+        return Judgement(Course.IN_FORCE, policy)
+    if caller.is_machine and reasons == ["share_above_limit"]:
+        return Judgement(Course.OBSERVED, replace(policy, mode=Mode.SHADOW), tuple(reasons))
+    return Judgement(Course.PENDING, policy, tuple(reasons))
+
+
+def _check_machine(policy: Policy, settings: Settings) -> None:
+    if policy.hard:
+        raise NotAllowed("only a person may make a hard block")
+    if policy.action is Action.ALLOW:
+        raise NotAllowed("only a person may make an exception")
+    for kind, value in policy.subject.named().items():
+        if f"{kind}:{value}" in settings.protected_subjects:
+            raise NotAllowed(f"a machine may not name this {kind}")
+
+
+def check_rate(spent: int, *, settings: Settings) -> None:
+    """Refuse a machine that has made more than its share in this minute."""
+    if spent > settings.machine_per_minute:
+        raise TooMany(
+            f"a machine makes at most {settings.machine_per_minute} policies a minute", headers={"Retry-After": "60"}
+        )
+
+
+def is_watched(policy: Policy, prediction: Preview) -> bool:
+    """Whether refusals of `policy` are compared with the prediction.
+
+    Only subjects that may hold more than one person: who is blocked by name alone can repeat as often as they like
+    without harming anybody. What a second person approved stays as it is.
+    """
+    named = policy.subject.named()
+    alone = any(kind in named for kind in ("session", "device", "user", "account"))
+    acts = policy.action in (Action.BLOCK, Action.CHALLENGE, Action.THROTTLE) and policy.mode is Mode.ENFORCE
+    return acts and not alone and prediction.known and policy.approved_by is None
+
+
+def jumped(*, hits: int, predicted_per_minute: float, elapsed_ms: int, settings: Settings) -> bool:
+    """Whether refusals are beyond what was predicted, by the factor and above the floor of the settings."""
+    minutes = max(1.0, elapsed_ms / 60_000)
+    return hits > max(settings.rollback_floor, settings.rollback_factor * predicted_per_minute * minutes)

@@ -1,0 +1,1 @@
+"""Everything of the policy service that does I/O: HTTP, streams, timers."""

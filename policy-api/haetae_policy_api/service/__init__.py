@@ -1,0 +1,1 @@
+"""The application layer: functions over a `Context` that the API, the console and the terminal share."""
