@@ -243,7 +243,6 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
             "ISSUER_JWKS_URI": f"{ports.issuer.url}/jwks.json",
             "PASSPORT_ISSUER": PASSPORT_ISSUER,
             "BANK_URI": ports.bank.url,
-            **secure_environment(state.keys, envoy=options.envoy),
             **gateway_environment(
                 oidc_secret,
                 provider=ports.provider.url,
@@ -323,6 +322,8 @@ async def _edge(
         "--admin", f"{HOST}:{gateway.admin.number}",
         "--workers", str(options.workers),
     ]  # fmt: skip
+    if gateway.name == SECURE_GATEWAY:
+        environment = {**environment, **secure_environment(options.state.keys, envoy=options.envoy)}
     child = await children.start(f"gateway-{gateway.name}", command, environment=environment)
     return child, f"{gateway.admin.url}/readyz"
 
