@@ -7,7 +7,7 @@ anything that turns a flat event into decisions in their JSON form. No I/O, no c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from haetae_fds.evaluation.gate import DEFAULT_DELAY_MS, Gate
 
@@ -15,16 +15,27 @@ Detector = Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]]
 
 
 class ClosedLoop:
-    """A detector whose decisions act. `decisions` is everything it has decided, in order."""
+    """A detector whose decisions act. `decisions` is everything it has decided, in order.
 
-    def __init__(self, detector: Detector, *, delay_ms: int = DEFAULT_DELAY_MS) -> None:
+    `trust` says whom `untrusted` passes by: "established" callers, or every "verified" user or device, however new.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        delay_ms: int = DEFAULT_DELAY_MS,
+        trust: Literal["established", "verified"] = "established",
+    ) -> None:
         self._detector = detector
+        self._trust_verified = trust == "verified"
         self.gate = Gate(delay_ms=delay_ms)
         self.decisions: list[Mapping[str, Any]] = []
 
     def judge(self, event: Mapping[str, Any], *, established: bool) -> tuple[str, str | None]:
         """What happens to a request whose event is not finished yet, and the policy's id."""
-        return self.gate.judge(event, established=established)
+        verified = self._trust_verified and bool(event.get("dev_v") or event.get("user_v"))
+        return self.gate.judge(event, established=established or verified)
 
     def observe(self, event: Mapping[str, Any]) -> None:
         """Learn of a finished request; what is decided acts after the gate's delay."""

@@ -143,3 +143,13 @@ def test_an_attacker_who_gives_up_is_measured_by_what_was_planned() -> None:
     board.add(event(1, 1, "block"), attack(1, harm=True))
     (result,) = board.attacks()
     assert (result.requests, result.harm, result.harm_possible, result.score) == (100, 1, 10, 90.0)
+
+
+@pytest.mark.parametrize(("trust", "let_through"), [("established", 4), ("verified", 10)])
+def test_who_counts_as_trusted_decides_whom_an_untrusted_block_stops(trust: Any, let_through: int) -> None:
+    loop = block_after(4, {"ip": "198.51.100.1", "untrusted": True})
+    chosen = ClosedLoop(loop._detector, trust=trust)
+    # A device of the attacker's own: verified, and never answered normally before.
+    events = [event(n, n, ip="198.51.100.1", dev="d", dev_v=True, status=401) for n in range(10)]
+    (result,) = evaluate(events, {one["id"]: attack(n) for n, one in enumerate(events)}, chosen).attacks
+    assert result.before + result.after == let_through
