@@ -36,12 +36,16 @@ def token_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("service", ["identity", "issuer", "bank"])
+@pytest.mark.parametrize("service", ["identity", "issuer", "bank", "provider", "dashboard"])
 def test_service_says_where_it_is_and_ends_with_zero_on_sigterm(service: str, token_file: Path) -> None:
+    clients = token_file.with_name("clients.json")
+    clients.write_text('{"clients": []}')
     extra = {
         "identity": ["--service-token-file", str(token_file)],
         "issuer": ["--service-token-file", str(token_file), "--identity-url", "http://127.0.0.1:1"],
         "bank": ["--passport-jwks-url", "http://127.0.0.1:1/x", "--passport-issuer", "haetae"],
+        "provider": ["--service-token-file", str(token_file), "--clients", str(clients)],
+        "dashboard": ["--passport-jwks-url", "http://127.0.0.1:1/x", "--passport-issuer", "haetae"],
     }[service]
     with program(service, *extra) as process:
         assert process.stdout is not None
@@ -72,3 +76,16 @@ def test_missing_secret_file_is_one_clear_line(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     assert errors == f"identity cannot start: {path}: No such file or directory\n"
+
+
+def test_provider_listens_on_loopback_only_and_says_what_it_is_for(token_file: Path) -> None:
+    clients = token_file.with_name("clients.json")
+    clients.write_text('{"clients": []}')
+    files = ["--service-token-file", str(token_file), "--clients", str(clients)]
+    with program("provider", *files, "--host", "0.0.0.0") as process:  # noqa: S104 - to be refused
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "for development" in errors
+    with program("provider", *files) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("DEVELOPMENT ONLY")

@@ -91,8 +91,9 @@ class ToolService:
         if not after.isascii() or not after.isdigit() or len(after) > 9:
             raise RequestInvalid("after must be a number")
         every = self._beat * 4
-        if self._news_number(every) <= int(after):
-            await asyncio.sleep(min(every - (time.monotonic() - self._began) % every, POLL_SECONDS))
+        until = time.monotonic() + POLL_SECONDS
+        while self._news_number(every) <= int(after) and time.monotonic() < until:
+            await asyncio.sleep(every - (time.monotonic() - self._began) % every)
         return json_response({"number": self._news_number(every)})
 
     def _news_number(self, every: float) -> int:
