@@ -22,8 +22,10 @@ from haetae_policy import (
     make_policy_id,
     parse_new_policy,
 )
+from haetae_policy.audit import AuditNote
 from haetae_policy.identifiers import RANDOM_BYTES
 from haetae_policy.io.connect import RedisSettings, connect
+from haetae_policy.io.ledger import EndPolicy, Ledger, Operation, PutPolicy
 from haetae_policy.io.refusals import Refusal, RefusalStore
 from haetae_policy.io.store import EPOCH_BYTES, Page, PolicyStore, StoreSettings
 from haetae_policy.io.workers import InForce, WorkerReports
@@ -33,6 +35,13 @@ from haetae_cli.errors import BlockRefused
 
 PREFIX = "haetae:"
 TOUR_SECONDS = 60
+_REFUSED = {
+    "full": "the subject carries as many policies as it may",
+    "conflict": "somebody else changed the policy at the same moment",
+    "expired": "the policy has expired",
+    "ended": "the policy has ended",
+    "missing": "there is no such policy",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +61,9 @@ class Blocks:
         BlockRefused: the policy breaks a rule, is not there, or the store does not answer.
     """
 
-    def __init__(self, store: PolicyStore, refusals: RefusalStore, workers: WorkerReports) -> None:
-        self._store = store
+    def __init__(self, store: PolicyStore, ledger: Ledger, refusals: RefusalStore, workers: WorkerReports) -> None:
+        self.store = store
+        self.ledger = ledger
         self._refusals = refusals
         self._workers = workers
 
@@ -61,15 +71,16 @@ class Blocks:
         """Store a policy of ``lasts_s`` seconds, and see how far it has come within half a second."""
         now_ms = _now_ms()
         expires_ms = now_ms // 1000 * 1000 + lasts_s * 1000
-        with _said():
+        with said():
             policy = parse_new_policy(
                 {**document, "expires": format_time(expires_ms)},
                 policy_id=make_policy_id(now_ms=now_ms, randomness=os.urandom(RANDOM_BYTES)),
                 source=Source(kind=SourceKind.ANALYST, name=by),
                 now_ms=now_ms,
             )
-            added = await self._store.add(policy, now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
-            found = await self._until_in_force(added.seq)
+            note = AuditNote(actor=by, action="create", target=policy.id, details={"policy": policy.to_dict()})
+            seq = await self._commit([PutPolicy(policy=policy, expected=0), note], now_ms=now_ms)
+            found = await self._until_in_force(seq)
         after = None if found.at_ms is None else max(0, found.at_ms - now_ms)
         return Effect(policy=policy, applied=found.applied, workers=found.workers, after_ms=after)
 
@@ -95,23 +106,31 @@ class Blocks:
 
     async def remove(self, policy_id: str, *, by: str = "tour") -> None:
         """Take a policy back."""
-        with _said():
-            policy = await self._store.get(policy_id)
-            await self._store.revoke(policy_id, version=policy.version, by=by, now_ms=_now_ms())
+        with said():
+            policy = await self.store.get(policy_id)
+            note = AuditNote(actor=by, action="revoke", target=policy_id, details={"version": policy.version})
+            await self._commit([EndPolicy(policy=policy, by=by), note], now_ms=_now_ms())
+
+    async def _commit(self, operations: list[Operation], *, now_ms: int) -> int:
+        done = await self.ledger.commit(operations, now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+        if done.refused:
+            status = next(status for status in done.refused if status != "ok")
+            raise BlockRefused(_REFUSED.get(status.partition(" ")[0], f"the store refused: {status}"))
+        return max(done.seqs)
 
     async def page(self, *, limit: int, after: str | None = None) -> Page:
         """Policies in force, newest first."""
-        with _said():
-            return await self._store.list(limit=limit, after=after)
+        with said():
+            return await self.store.list(limit=limit, after=after)
 
     async def naming(self, *, kind: str | None, value: str, address: int | None) -> tuple[Policy, ...]:
         """Policies that name a subject, or a network around ``address``."""
-        with _said():
-            return await self._store.why_subject(kind=kind, value=value, address=address)
+        with said():
+            return await self.store.why_subject(kind=kind, value=value, address=address)
 
     async def refusal(self, reference: str) -> Refusal:
         """What a reference in a refusal stands for."""
-        with _said():
+        with said():
             return await self._refusals.why(reference, now_ms=_now_ms())
 
     async def why(self, reference: str) -> str | None:
@@ -131,16 +150,16 @@ class Blocks:
 
     async def establish(self) -> None:
         """Begin the policy log of a new store; one that exists is left as it is."""
-        with _said():
-            await self._store.establish(now_ms=_now_ms(), epoch_randomness=os.urandom(EPOCH_BYTES))
+        with said():
+            await self.store.establish(now_ms=_now_ms(), epoch_randomness=os.urandom(EPOCH_BYTES))
 
     async def keep(self) -> None:
         """One turn of what the writer of policies owes its followers: a heartbeat, and putting ended ones
         away.
         """
-        with _said():
-            await self._store.beat(now_ms=_now_ms())
-            await self._store.purge()
+        with said():
+            await self.store.beat(now_ms=_now_ms())
+            await self.store.purge()
 
 
 @asynccontextmanager
@@ -158,6 +177,7 @@ async def open_blocks(redis_url: str) -> AsyncIterator[Blocks]:
     try:
         yield Blocks(
             PolicyStore(client, settings),
+            Ledger(client, settings),
             RefusalStore(client, prefix=PREFIX),
             WorkerReports(client, settings),
         )
@@ -166,7 +186,8 @@ async def open_blocks(redis_url: str) -> AsyncIterator[Blocks]:
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def said() -> Iterator[None]:
+    """Turn errors of the policy packages into sentences a user can act on."""
     try:
         yield
     except PolicyError as error:

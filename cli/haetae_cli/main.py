@@ -20,6 +20,9 @@ COMMANDS = {
     "edge": "run one gateway",
     "envoy": "print the Envoy configuration for a gateway",
     "block": "add, list, remove and explain block policies",
+    "policy": "back block policies up and restore them",
+    "policy-api": "run the service that makes and explains block policies",
+    "audit": "see and verify who changed which policies",
     "keys": "make, list, rotate and publish gateway keys",
     "passport": "take a Passport apart",
     "routes": "check gateway configuration",
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        return int(import_module(f"haetae_cli.{args.command}").run(args))
+        return int(import_module(f"haetae_cli.{_module(args.command)}").run(args))
     except CliError as error:
         print(f"haetae {args.command}: {error}", file=sys.stderr)
         return 1
@@ -53,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _module(command: str) -> str:
+    return command.replace("-", "_")
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="haetae", description="The guardian at the gate: a security gateway.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
@@ -60,7 +67,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == chosen:
-            import_module(f"haetae_cli.{name}").arguments(command)
+            import_module(f"haetae_cli.{_module(name)}").arguments(command)
     return parser
 
 
