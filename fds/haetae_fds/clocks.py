@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 AHEAD: Final = 2_000
+LATE: Final = 30_000
 _ALONE: Final = 20
 _TELL_EVERY: Final = 600_000
 _MAX_GATEWAYS: Final = 1_000
@@ -44,7 +45,12 @@ class Clocks:
         """Note or judge a jump; return what the watermark was before one that turns out to be a fast clock."""
         if self.jump is not None:
             jumper, before, to = self.jump
-            if gateway != jumper:
+            if gateway == jumper:
+                if to - ts > LATE and abs(ts - before) <= LATE:
+                    # Its own clock has come back: one wild time must not make everything after it late.
+                    self.jump = None
+                    return max(before, ts)
+            else:
                 self.jump = None
                 if ts < to - AHEAD and ts <= before + AHEAD:
                     if len(self.fast) < _MAX_GATEWAYS:

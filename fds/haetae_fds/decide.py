@@ -71,7 +71,7 @@ class Decider:
         live = self.ledger.live(pid, now)
         action = finding.action
         if live is not None:
-            if finding.rate is not None and live.action is Action.THROTTLE and now - live.since > ESCALATE_AFTER:
+            if finding.rate is not None and live.action is not Action.BLOCK and now - live.since > ESCALATE_AFTER:
                 action = Action.BLOCK
             if STRENGTH[live.action] >= STRENGTH[action]:
                 return None

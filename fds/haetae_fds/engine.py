@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from haetae_fds.address import keys_of
-from haetae_fds.clocks import AHEAD, Clocks
+from haetae_fds.clocks import AHEAD, LATE, Clocks
 from haetae_fds.decide import Decider
 from haetae_fds.decision import Action, Decision, Mode, Op, Subject
 from haetae_fds.detectors.registry import DETECTORS
@@ -26,7 +26,6 @@ from haetae_fds.finding import Detector, Finding, Scorer
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import MIN10
 
-LATE: Final = 30_000
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5

@@ -8,16 +8,21 @@ from haetae_fds.decision import Action
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number, worst
-from haetae_fds.state import HOUR6, MIN10
+from haetae_fds.state import HOUR, HOUR6, MIN10
 
 ACCOUNTS = 8
+TOOL_ACCOUNTS = 12
+RARE = 0.005
 SLOW_ACCOUNTS = 20
 SHARE = 0.7
 SLOW_SHARE = 0.8
 
 
 class StuffingFromAddress(Detector):
-    """8 accounts (+1 per established identity) in 10 minutes, 70 % failing; 20 (+2) in 6 hours, 80 % failing."""
+    """8 accounts (+1 per established identity) in 10 minutes, 70 % failing; 20 (+2) in 6 hours, 80 % failing.
+
+    At shared addresses also 12 accounts with one client that hardly any established identity has.
+    """
 
     name = "stuffing_from_address"
     wants = LOGIN
@@ -26,6 +31,8 @@ class StuffingFromAddress(Detector):
         """See the class."""
         if f.place is None or f.place.logins is None or not f.fresh or f.familiar:
             return None
+        if f.pop > 0 and (found := self._tool(f)) is not None:
+            return found
         logins, now = f.place.logins, f.now
         failed, ok = logins.failed.read(now, MIN10), logins.ok.read(now, MIN10)
         checks = [(logins.accounts.count(now), ACCOUNTS + f.pop, failed / (failed + ok), SHARE)]
@@ -43,3 +50,20 @@ class StuffingFromAddress(Detector):
                     numbers=numbers, events=tuple(logins.sample), score=worst(numbers), campaign=f"address {f.net_key}",
                 )  # fmt: skip
         return None
+
+    def _tool(self, f: Facts) -> Finding | None:
+        """Judge a client nobody established uses by itself: how many live at its address says nothing about it."""
+        c = f.cluster
+        if c is None or f.share >= RARE or c.accounts_long is None:
+            return None
+        accounts, limit = c.accounts_long.count(f.now), self.limit(f, TOOL_ACCOUNTS)
+        failed, ok = c.failed_long.read(f.now, HOUR), c.ok_long.read(f.now, HOUR)
+        share = failed / max(1.0, failed + ok)
+        if accounts < limit or share < SLOW_SHARE:
+            return None
+        numbers = (number("accounts with this client", accounts, limit), number("share of failures", share, SLOW_SHARE))
+        return self.found(
+            f, "many accounts are tried with a client nobody established uses", numbers,
+            at_address(f, client=f.client, strangers=True), api=api_ref(f), events=c.sample,
+            campaign=f"address {f.net_key}",
+        )  # fmt: skip

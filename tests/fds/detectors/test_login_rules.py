@@ -156,3 +156,12 @@ def test_owner_on_a_known_device_takes_back_what_stands_at_the_address() -> None
     assert one.subject.account == "a3"
     (taken,) = scene.send(**owner, **scene.login(3, "ok", "right"))
     assert (taken.op, taken.pid) == ("del", one.pid)
+
+
+def test_tool_among_colleagues_is_refused_without_them() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(14):
+        fields = {**scene.stranger(1), "ip": "198.51.100.7"}
+        made += scene.send(10_000, **fields, **scene.login(f"x{number}", "bad", "leaked"))
+    one = acting(made, "stuffing_from_address")[0]
+    assert one.subject.to_dict() == {"client": "bot|bot|bot", "ip": "198.51.100.7", "untrusted": True}

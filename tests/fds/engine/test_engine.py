@@ -62,6 +62,15 @@ def test_gateway_with_a_fast_clock_is_told_about_and_does_not_make_the_others_la
     assert [one.detector for one in made] == ["clock_skew"]
 
 
+def test_one_wild_time_does_not_make_everything_after_it_late() -> None:
+    engine = Engine()
+    for number in range(10):
+        wild = 10_000_000_000 if number == 4 else 0
+        engine.observe(event_of({"id": f"a{number}", "ts": START + number * 1000 + wild, "gw": "a"}))
+    assert engine.counted["late"] == 0
+    assert engine.watermark == START + 9000
+
+
 def test_silence_between_events_is_no_fast_clock() -> None:
     engine = Engine()
     for number in range(20):
