@@ -14,6 +14,7 @@ from typing import Final
 AHEAD: Final = 2_000
 LATE: Final = 30_000
 _ALONE: Final = 20
+_WILD: Final = 600_000
 _TELL_EVERY: Final = 600_000
 _MAX_GATEWAYS: Final = 1_000
 
@@ -46,7 +47,7 @@ class Clocks:
         if self.jump is not None:
             jumper, before, to = self.jump
             if gateway == jumper:
-                if to - ts > LATE and abs(ts - before) <= LATE:
+                if to - before > _WILD and abs(ts - before) <= LATE:
                     # Its own clock has come back: one wild time must not make everything after it late.
                     self.jump = None
                     return max(before, ts)
