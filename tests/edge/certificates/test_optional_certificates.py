@@ -18,9 +18,7 @@ RULE = CallerRule(san="spiffe://td/a", paths=("/a/**",))
 
 
 def run(filter_: MtlsIdentity, on: Exchange, *, until: Phase = Phase.AUTHORIZE, days: int = 0) -> Exchange:
-    services = Services(
-        clock=lambda: (NOW + days * DAY).timestamp(), random_bytes=bytes, certificates=CertificateReader("tls")
-    )
+    services = Services(clock=(NOW + days * DAY).timestamp, random_bytes=bytes, certificates=CertificateReader("tls"))
     steps = filter_.build(BuildContext(gateway="g", route_id="r", upstream="u", services=services))
     for phase, step in steps.request:
         if phase <= until:
