@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from haetae_edge.deadlines import Deadlines
-from haetae_edge.headers import folded, forwardable
+from haetae_edge.headers import FOLD, folded, forwardable
 from haetae_edge.request import Request
 
 if TYPE_CHECKING:
@@ -219,8 +219,11 @@ class Exchange:
 
     def remove_field(self, name: bytes) -> None:
         """Remove every outgoing field of this lower-case name, in any spelling of `-`, `_` and `.`."""
-        plain = folded(name)
-        self.fields = [pair for pair in self.fields if folded(pair[0]) != plain]
+        self.remove_fields(frozenset((folded(name),)))
+
+    def remove_fields(self, plain: frozenset[bytes]) -> None:
+        """The same for several names at once, given with `-` for every separator."""
+        self.fields = [pair for pair in self.fields if pair[0].translate(FOLD) not in plain]
 
 
 Step = Callable[[Exchange], "Awaitable[None] | None"]

@@ -121,7 +121,8 @@ _COMMON_OPTIONS: Final[dict[tuple[bytes, ...], frozenset[bytes]]] = {
     (b"close",): frozenset({b"close"}),
 }
 
-_FOLD: Final = bytes.maketrans(b"_.", b"--")
+#: Writes every letter that servers may take for `-` as `-`.
+FOLD: Final = bytes.maketrans(b"_.", b"--")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e]*")
 
@@ -148,7 +149,7 @@ def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
 
 def folded(name: bytes) -> bytes:
     """A lower-case field name with every letter that servers may take for `-` written so."""
-    return name.translate(_FOLD)
+    return name.translate(FOLD)
 
 
 def forwardable(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -157,7 +158,7 @@ def forwardable(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     Leaves out hop-by-hop fields, framing, `Host`, and every inbound copy of what the gateway states itself, in any
     spelling. What `Connection` names beside hop-by-hop fields was refused when the request was read.
     """
-    return [field for field in fields if field[0].translate(_FOLD) not in _NEVER_FORWARDED]
+    return [field for field in fields if field[0].translate(FOLD) not in _NEVER_FORWARDED]
 
 
 def is_gateways_own(name: bytes) -> bool:

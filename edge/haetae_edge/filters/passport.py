@@ -82,7 +82,8 @@ class _Issuer:
             raise Refusal("identity-unavailable", reason="context-unusable") from None
         except KeyUnavailable:
             raise Refusal("keys-unavailable", reason="passport-key") from None
-        exchange.set_field(_HEADER, token.encode("ascii"))
+        # Inbound copies went when the request was read, and no filter may add one: nothing is to be replaced.
+        exchange.fields.append((_HEADER, token.encode("ascii")))
 
     async def _facts(self, caller: Caller, subject: str) -> Mapping[str, Any]:
         if self._identity is None or caller.profile is not None or (caller.user is None and caller.key_id is None):

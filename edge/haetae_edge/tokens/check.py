@@ -44,7 +44,7 @@ from haetae_edge.tokens.scopes import ScopeCheck, ScopeRule
 from haetae_edge.tokens.sent import refuse_second_token, refuse_token_in_form
 
 _REALM: Final = "haetae"
-_DPOP: Final = b"dpop"
+_CREDENTIALS: Final = frozenset({b"authorization", b"dpop"})
 _DPOP_NONCE: Final = b"dpop-nonce"
 #: A used token id is remembered this much longer than `exp`: the longest leeway any issuer may be given, and a second.
 _AFTER_EXPIRY: Final = 301
@@ -148,8 +148,7 @@ class TokenCheck:
         exchange.state[_STATE] = seen
         _enter(exchange.caller, access)
         if not self._arguments.forward:
-            exchange.remove_field(b"authorization")
-            exchange.remove_field(_DPOP)
+            exchange.remove_fields(_CREDENTIALS)
 
     def _bind(self, exchange: Exchange, sent: PresentedToken, access: AccessToken) -> _Seen:
         """The sender must hold what the token is bound to (RFC 8705 section 3, RFC 9449 section 7)."""
