@@ -24,6 +24,7 @@ USER = "mina"
 APPROVER = "sora"
 #: A socket must be closed this many seconds after its session ended.
 CLOSED_WITHIN = 1.0
+_WAITED = 0.05
 _CODE = re.compile(r"<output>([0-9]{6})</output>")
 
 
@@ -130,6 +131,7 @@ async def sign_out_closes_everything(desk: Desk) -> Outcome:
     if desk.socket is None:
         return Outcome(passed=False, note="there was no socket")
     asking = await desk.browser.visit(f"{desk.dashboard}/.haetae/logout")
+    await _fresh_tick(desk.socket)
     closing = asyncio.create_task(_until_closed(desk.socket))
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -211,6 +213,20 @@ async def staff_desk(stack: RunningStack) -> AsyncIterator[Desk]:
             if desk.socket is not None:
                 with suppress(aiohttp.ClientError):
                     await desk.socket.close()
+
+
+async def _fresh_tick(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Read what has piled up, until a tick had to be waited for: the socket is open now.
+
+    Raises:
+        TypeError: it is closed.
+    """
+    clock = asyncio.get_running_loop().time
+    waited = 0.0
+    while waited < _WAITED:
+        began = clock()
+        await socket.receive_json(timeout=5)
+        waited = clock() - began
 
 
 async def _until_closed(socket: aiohttp.ClientWebSocketResponse) -> float:
