@@ -8,12 +8,14 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from haetae_policy import AddressInvalid, Policy, address_key
 from haetae_policy.model import format_time
 
-from haetae_cli.blocks import Blocks, open_blocks
+from haetae_cli.api_blocks import TerminalBlocks, open_api_blocks
+from haetae_cli.blocks import open_blocks
 from haetae_cli.errors import InputInvalid
 from haetae_cli.state import StateDirectory, default_state
 from haetae_cli.terminal import Terminal, printable
@@ -26,7 +28,11 @@ _REFERENCE = re.compile(r"[0-9A-Za-z-]{8,64}")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--redis", metavar="URL", help="the store (default: $HAETAE_REDIS_URL, else the local stack's)")
+    common.add_argument(
+        "--redis",
+        metavar="URL",
+        help="write to this store itself (default: $HAETAE_REDIS_URL, else the policy API of the local stack)",
+    )
     common.add_argument("--state", type=Path, metavar="DIR", help="the local stack (default: .haetae)")
     common.add_argument("--json", action="store_true", help="print JSON")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -69,14 +75,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
+    return asyncio.run(_run(args, Terminal.standard()))
+
+
+def _open(args: argparse.Namespace) -> AbstractAsyncContextManager[TerminalBlocks]:
+    """The policy API of the running stack; the store itself only when it is named."""
     url = args.redis or os.environ.get("HAETAE_REDIS_URL")
-    if not url:
-        url = StateDirectory(args.state or default_state()).running().redis_url
-    return asyncio.run(_run(args, url, Terminal.standard()))
+    if url:
+        return open_blocks(url)
+    state = StateDirectory(args.state or default_state())
+    return open_api_blocks(state.running().policy_api, state, person=getattr(args, "by", None) or _me())
 
 
-async def _run(args: argparse.Namespace, url: str, terminal: Terminal) -> int:
-    async with open_blocks(url) as blocks:
+async def _run(args: argparse.Namespace, terminal: Terminal) -> int:
+    async with _open(args) as blocks:
         if args.verb == "add":
             await _add(args, blocks, terminal)
         elif args.verb == "list":
@@ -92,7 +104,7 @@ async def _run(args: argparse.Namespace, url: str, terminal: Terminal) -> int:
     return 0
 
 
-async def _add(args: argparse.Namespace, blocks: Blocks, terminal: Terminal) -> None:
+async def _add(args: argparse.Namespace, blocks: TerminalBlocks, terminal: Terminal) -> None:
     subject = {name: value for name in (*_SUBJECTS, "ip") if (value := getattr(args, name)) is not None}
     api = {name: value for name in ("gateway", "route", "method", "path") if (value := getattr(args, name))}
     document: dict[str, object] = {"subject": subject, "api": api, "action": args.action, "reason": args.reason}
@@ -113,7 +125,7 @@ async def _add(args: argparse.Namespace, blocks: Blocks, terminal: Terminal) -> 
         terminal.line(f"in force on {effect.applied}/{effect.workers} workers{after}")
 
 
-async def _why(args: argparse.Namespace, blocks: Blocks, terminal: Terminal) -> None:
+async def _why(args: argparse.Namespace, blocks: TerminalBlocks, terminal: Terminal) -> None:
     named = [(name, value) for name in (*_SUBJECTS, "ip") if (value := getattr(args, name)) is not None]
     if (args.reference is None) == (not named) or len(named) > 1:
         raise InputInvalid("give either the reference of a refusal, or one of --user, --device, --ip and so on")
@@ -131,7 +143,7 @@ async def _why(args: argparse.Namespace, blocks: Blocks, terminal: Terminal) -> 
     _show(terminal, found, as_json=args.json)
 
 
-async def _why_reference(reference: str, blocks: Blocks, terminal: Terminal, *, as_json: bool) -> None:
+async def _why_reference(reference: str, blocks: TerminalBlocks, terminal: Terminal, *, as_json: bool) -> None:
     if not _REFERENCE.fullmatch(reference):
         raise InputInvalid("a reference has 8 to 64 letters, digits and hyphens")
     refusal = await blocks.refusal(reference)

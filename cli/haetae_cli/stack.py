@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,9 @@ import orjson
 
 from haetae_cli.blocks import open_blocks
 from haetae_cli.children import Child, Children
-from haetae_cli.errors import BlockRefused, InputInvalid
+from haetae_cli.errors import InputInvalid
 from haetae_cli.key_material import KeyMaterial
+from haetae_cli.policy_service import policy_api_words
 from haetae_cli.ports import HOST, ReservedPort, reserve_run
 from haetae_cli.secure import SECURE_GATEWAY, make_certificates, secure_environment, secure_envoy_command
 from haetae_cli.staff import DASHBOARD_AUDIENCE, INTERNAL_GATEWAY, INTERNAL_ISSUER, clients_file, gateway_environment
@@ -34,7 +35,7 @@ PASSPORT_ISSUER = "haetae-app"
 MAX_GATEWAYS = 16
 # Offsets from the port base; gateways themselves take the first ones.
 _IDENTITY, _ISSUER, _BANK, _PROVIDER, _DASHBOARD, _ENVOY, _ADMIN = 21, 22, 23, 24, 25, 26, 31
-_BEAT_SECONDS = 5.0
+_POLICY_API = 27
 _JWKS = "/.well-known/haetae/passport-jwks.json"
 
 
@@ -77,6 +78,7 @@ class _Ports:
     provider: ReservedPort
     dashboard: ReservedPort
     envoy: ReservedPort
+    policy_api: ReservedPort
     gateways: tuple[_Gateway, ...]
 
     @property
@@ -147,14 +149,10 @@ async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
                 gateways=ports.urls(envoy=options.envoy),
                 provider=ports.provider.url,
                 dashboard=ports.dashboard.url if ports.internal else "",
+                policy_api=ports.policy_api.url,
             )
             state.announce(running)
-            keeping = asyncio.create_task(_keep_policies(store.url))
-            try:
-                yield Started(running=running, children=children, store=store, remarks=tuple(remarks))
-            finally:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
+            yield Started(running=running, children=children, store=store, remarks=tuple(remarks))
 
 
 def _reserve(base: int, folders: list[Path], held: ExitStack, *, workers: int) -> _Ports:
@@ -181,6 +179,7 @@ def _reserve(base: int, folders: list[Path], held: ExitStack, *, workers: int) -
         provider=reserve(_PROVIDER, "the OpenID provider"),
         dashboard=reserve(_DASHBOARD, "the dashboard"),
         envoy=reserve(_ENVOY, "Envoy"),
+        policy_api=reserve(_POLICY_API, "the policy API"),
         gateways=gateways,
     )
 
@@ -250,8 +249,9 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
                 internal_port=internal_port,
             ),
         }
+        policies = await _policy_api(children, state, ports, store.url)
         gateways = [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
-        await _all_ready(children, session, gateways)
+        await _all_ready(children, session, [*gateways, policies])
         await _all_ready(children, session, await _behind_gateways(ports, children))
     if options.envoy and ports.secure is not None:
         await _envoy(state, ports.envoy, ports.secure, children)
@@ -296,15 +296,18 @@ async def _behind_gateways(ports: _Ports, children: Children) -> list[tuple[Chil
     return started
 
 
-async def _keep_policies(redis_url: str) -> None:
-    """The heartbeat of the policy log, which its writer owes the gateways; a store that is away is tried
-    again.
-    """
-    async with open_blocks(redis_url) as blocks:
-        while True:
-            await asyncio.sleep(_BEAT_SECONDS)
-            with suppress(BlockRefused):
-                await blocks.keep()
+async def _policy_api(children: Children, state: StateDirectory, ports: _Ports, redis_url: str) -> tuple[Child, str]:
+    """The writer of policies, whose heartbeats the gateways expect."""
+    port, internal = ports.policy_api, ports.internal
+    words = policy_api_words(
+        state,
+        listen=f"{HOST}:{port.number}",
+        issuer=None if internal is None else INTERNAL_ISSUER,
+        jwks_url=None if internal is None else internal.url + _JWKS,
+    )
+    command = [sys.executable, "-m", "haetae_cli.main", "policy-api", *words]
+    child = await children.start("policy-api", command, environment={"HAETAE_REDIS_URL": redis_url})
+    return child, f"{port.url}/readyz"
 
 
 async def _demo(children: Children, name: str, port: ReservedPort, *words: str) -> tuple[Child, str]:

@@ -34,6 +34,7 @@ class RunningStack:
     gateways: dict[str, str] = field(default_factory=dict)
     provider: str = ""
     dashboard: str = ""
+    policy_api: str = ""
 
 
 class StateDirectory:

@@ -112,6 +112,7 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
             ("token issuer", running.issuer),
             ("OpenID provider (development only)", running.provider),
             ("bank (behind the gateway)", running.bank),
+            ("policy API", running.policy_api),
             ("store", f"{started.store.description}, {running.redis_url}"),
             ("state, logs", f"{state.path}, {state.logs.name}/"),
         ]
