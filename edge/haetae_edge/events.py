@@ -101,7 +101,7 @@ class EventMaker:
             _attested(record) if record is not None else None,
             caller.device or facts.claimed_device,
             caller.device is not None,
-            None,  # dev_age: known to the identity service only
+            record.age(now_ms / 1000) if record is not None else None,
             caller.user or caller.owner,
             caller.user is not None or (caller.owner is not None and caller.device is not None),
             caller.session,

@@ -77,6 +77,11 @@ class DeviceRecord:
         identifier: str = self.device["id"]
         return identifier
 
+    def age(self, now: float) -> int | None:
+        """Seconds since the device was enrolled, None where the identity service does not say (`device.enrolled`)."""
+        enrolled = self.device.get("enrolled")
+        return max(0, int(now) - enrolled) if type(enrolled) is int else None
+
 
 class IdentityService(Protocol):
     """Devices and people. Down: what is cached serves on, everything else is 503."""

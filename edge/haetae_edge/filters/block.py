@@ -15,11 +15,12 @@ from typing import ClassVar, Literal
 from haetae_policy import Action, ApiFacts, Facts, Verdict
 
 from haetae_edge.errors import Refusal
-from haetae_edge.exchange import Exchange
+from haetae_edge.exchange import Caller, Exchange
 from haetae_edge.filter import BuildContext, Phase, Steps
 from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.services import Policies, required
 
+_ESTABLISHED_SECONDS = 86_400
 #: Step-up authentication challenge (RFC 9470 section 3).
 _STEP_UP = (b"www-authenticate", b'Bearer error="insufficient_user_authentication"')
 
@@ -103,9 +104,20 @@ class _Enforcer:
             user=caller.user or caller.owner,
             client=caller.client,
             ip=exchange.request.client.key,
-            trusted=caller.device is not None or caller.user is not None,
+            trusted=self._is_established(caller),
         )
         return self._policies.check(facts, self._api(exchange), now_ms, observed=observed)
+
+    def _is_established(self, caller: Caller) -> bool:
+        """Whether policies for strangers pass this caller by.
+
+        Anybody can enrol a device of his own: one that is new is a stranger's, whoever signs in on it.
+        """
+        record = caller.device_record
+        age = record.age(self._clock()) if record is not None else None
+        if age is not None and age < _ESTABLISHED_SECONDS:
+            return False
+        return caller.device is not None or caller.user is not None or caller.service is not None
 
     def _api(self, exchange: Exchange) -> ApiFacts:
         request = exchange.request

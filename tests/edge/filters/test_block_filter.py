@@ -1,11 +1,13 @@
 """`Block` against the real table and real buckets: throttles add up, and one request takes one token of each."""
 
 import pytest
+from haetae_crypto.app_channel import DeviceKey
+from haetae_crypto.jwk import ed25519_private_from_seed
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange
 from haetae_edge.filter import BuildContext, Steps
 from haetae_edge.filters.block import Block
-from haetae_edge.services import Services
+from haetae_edge.services import DeviceRecord, Services
 from haetae_policy import Action, Api, Rate, Record, Subject
 
 from tests.edge.gateway_files import exchange
@@ -76,3 +78,27 @@ def test_early_throttle_and_a_late_one_both_count() -> None:
     assert allowed(block) == 2
     with pytest.raises(Refusal):
         ask(block)
+
+
+@pytest.mark.parametrize(("age", "refused"), [(60, True), (90_000, False), (None, False)])
+def test_a_device_that_was_enrolled_just_now_is_a_strangers_whoever_signs_in_on_it(
+    age: int | None, refused: bool
+) -> None:
+    now = 1_800_000_000.0
+    record = Record(
+        pid=1, ver=1, exp_ms=int(now * 1000) + 60_000, action=Action.BLOCK, subject=Subject(untrusted=True), api=Api()
+    )
+    services = Services(clock=lambda: now, random_bytes=bytes, policies=MemoryPolicies(record))
+    (_, _), (_, late) = (
+        Block().build(BuildContext(gateway="test", route_id="r", upstream="upstream", services=services)).request
+    )
+    device: dict[str, object] = {"id": "d-1"} if age is None else {"id": "d-1", "enrolled": int(now) - age}
+    key = DeviceKey.from_jwk("dev_1", "ed25519", ed25519_private_from_seed(bytes(32)).public.members)
+    made = exchange("/x")
+    made.caller.device, made.caller.user = "d-1", "u"
+    made.caller.device_record = DeviceRecord(key=key, user_id="u", device=device)
+    if refused:
+        with pytest.raises(Refusal, match="blocked"):
+            late(made)
+    else:
+        late(made)
