@@ -54,8 +54,8 @@ class Verified:
             if admitted.status >= 500:
                 raise Unavailable("the keys that sign Passports cannot be reached", headers={"Retry-After": "1"})
             raise NotSignedIn("the Passport is not valid here", headers=_CHALLENGE)
-        if len(bearers) == 1 and self.tokens is not None:
-            return self._from_token(bearers[0], self.tokens)
+        if bearers and self.tokens is not None:
+            return self._from_token(bearers, self.tokens)
         raise NotSignedIn("sign in through the gateway, or send a token", headers=_CHALLENGE)
 
     def _from_passport(self, passport: Passport) -> Caller:
@@ -67,9 +67,9 @@ class Verified:
         role = self._role(passport.user_words("groups"))
         return Caller(name=passport.subject, role=role, browser=True)
 
-    def _from_token(self, header: str, tokens: AccessTokenVerifier) -> Caller:
+    def _from_token(self, lines: list[str], tokens: AccessTokenVerifier) -> Caller:
         try:
-            token = parse_bearer(header)
+            token = parse_bearer(lines)
             if token is None:
                 raise NotSignedIn("the Authorization header is not a bearer token", headers=_CHALLENGE)
             access = tokens.verify(token, now=self.clock())
