@@ -6,6 +6,7 @@ an alert with the proposed operation; an over-budget block becomes a challenge. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from haetae_fds.counters import Decay, Recent, note
@@ -44,6 +45,25 @@ class Decider:
                     if decision is not None:
                         made.append(decision)
         return made
+
+    def adopt(self, settings: EngineSettings, features: Features) -> None:
+        """Go on under these settings after saved state was loaded."""
+        self.settings, self.features = settings, features
+        self.guards.adopt(settings)
+
+    def switch(self, overall: Mode | None, detectors: Mapping[str, Mode]) -> None:
+        """Set the modes that stand above the settings', and forget what was decided in other ones."""
+        before = {entry.detector: self.guards.mode_of(entry.detector) for entry in self.ledger.active.values()}
+        self.guards.switch(overall, detectors)
+        changed = {name for name, mode in before.items() if mode is not self.guards.mode_of(name)}
+        for entry in [entry for entry in self.ledger.active.values() if entry.detector in changed]:
+            self.ledger.remove(entry.pid)
+
+    def damp(self, detector: str, subject: Subject, until: int) -> None:
+        """Forget what a detector decided on a subject, and keep it in shadow until then."""
+        self.guards.damp(detector, subject, until)
+        for entry in [e for e in self.ledger.active.values() if e.detector == detector and e.subject == subject]:
+            self.ledger.remove(entry.pid)
 
     def cancel(self, f: Facts) -> list[Decision]:
         """Take back what stands against an account at the address where its owner has just proved to be."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -29,7 +30,7 @@ from haetae_fds.state import MIN10
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MAGIC: Final = b"haetae-fds-state\x01"
 
 
@@ -44,11 +45,7 @@ class Engine:
         self.scorer = scorer
         self.features = Features(self.settings)
         self.decider = Decider(self.settings, self.features)
-        self.detectors: tuple[Detector, ...] = tuple(
-            make(self.settings.of(make.name).factor)
-            for make in DETECTORS
-            if self.settings.of(make.name).mode != Mode.OFF
-        )
+        self.detectors: tuple[Detector, ...] = tuple(make(self.settings.of(make.name).factor) for make in DETECTORS)
         self.counted = {"used": 0, "refused": 0, "duplicate": 0, "late": 0, "skewed": 0}
         self.watermark = 0
         self._started = 0
@@ -65,6 +62,18 @@ class Engine:
         """Count one event of known harmless traffic without deciding anything."""
         self._trained = True
         self._observe(event, decide=False)
+
+    def set_modes(self, overall: Mode | None, detectors: Mapping[str, Mode]) -> None:
+        """Switch from the next event on. Where nothing is said (None, a name that is missing) the settings hold.
+
+        What a detector decided in another mode than its new one is forgotten, so that it is decided anew.
+        """
+        self.decider.switch(overall, detectors)
+        self._wanted.clear()
+
+    def damp(self, detector: str, subject: Subject, until: int) -> None:
+        """Keep a detector's decisions on a subject in shadow until then (ms), and forget those that stand."""
+        self.decider.damp(detector, subject, until)
 
     def _observe(self, event: Event, *, decide: bool) -> list[Decision]:
         if self._duplicate(event):
@@ -108,7 +117,12 @@ class Engine:
     def _ask(self, facts: Facts) -> list[Finding]:
         wanted = self._wanted.get(facts.triggers)
         if wanted is None:
-            wanted = tuple(detector for detector in self.detectors if detector.wants & facts.triggers)
+            mode_of = self.decider.guards.mode_of
+            wanted = tuple(
+                detector
+                for detector in self.detectors
+                if detector.wants & facts.triggers and mode_of(detector.name) is not Mode.OFF
+            )
             self._wanted[facts.triggers] = wanted
         return [finding for detector in wanted if (finding := detector.observe(facts)) is not None]
 
@@ -174,7 +188,7 @@ class Engine:
         return _MAGIC + sha256(body).digest() + body
 
     def load(self, saved: bytes) -> None:
-        """Continue from saved state of the same settings; a trusted file only, for it is a pickle.
+        """Continue from saved state under this engine's settings; a trusted file only, for it is a pickle.
 
         Raises:
             StateUnreadable: damaged, or of another version.
@@ -189,7 +203,10 @@ class Engine:
         if state[0] != _VERSION:
             raise StateUnreadable("saved state is of another version")
         _, self.features, self.decider, self.counted, self.watermark, self._started, self._seen, self._clocks = state
+        self.features.adopt(self.settings)
+        self.decider.adopt(self.settings, self.features)
         self._trained = True
+        self._wanted.clear()
 
 
 def _refused(event: Event) -> bool:

@@ -48,7 +48,6 @@ class Features:
 
     def __init__(self, settings: EngineSettings) -> None:
         size = settings.max_states
-        self.settings = settings
         self.places: Table[Place] = Table(Place, size=size, idle=DAY)
         self.nets: Table[Place] = Table(Place, size=size, idle=DAY)
         self.devices: Table[Device] = Table(Device, size=size, idle=MONTH)
@@ -65,6 +64,11 @@ class Features:
         self.pending: dict[str, tuple[str, int]] = {}
         self.good = Recent(DAY)
         self.requests = 0
+        self.adopt(settings)
+
+    def adopt(self, settings: EngineSettings) -> None:
+        """Go on under these settings; how large tables may grow, and APIs already judged, stay as they were."""
+        self.settings = settings
         self._sensitive = _either(settings.sensitive)
         self._signup = _either(settings.signup)
 

@@ -6,7 +6,8 @@ person's attention, never silence. Counts and shares are those of established id
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
@@ -17,6 +18,8 @@ from haetae_fds.state import HOUR, MIN10, MINUTE
 
 MIN5: Final = 5 * MINUTE
 HALF_OPEN: Final = 10.0
+MAX_DAMPED: Final = 10_000
+_CAUTION: Final = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
 
 
 class Budget:
@@ -68,6 +71,30 @@ class Guards:
         self.impact_hour = Budget(HOUR)
         self.blocks = Budget(MINUTE)
         self.free = Budget(MINUTE)
+        self.overall: Mode | None = None
+        self.switched: dict[str, Mode] = {}
+        self.damped: OrderedDict[str, int] = OrderedDict()
+
+    def mode_of(self, detector: str) -> Mode:
+        """Return the more cautious of what holds for everything and for this detector."""
+        overall = self.settings.mode if self.overall is None else self.overall
+        one = self.switched.get(detector) or self.settings.of(detector).mode
+        return min(overall, one, key=_CAUTION.index)
+
+    def switch(self, overall: Mode | None, detectors: Mapping[str, Mode]) -> None:
+        """Set the modes that stand above those of the settings."""
+        self.overall, self.switched = overall, dict(detectors)
+
+    def adopt(self, settings: EngineSettings) -> None:
+        """Go on under these settings."""
+        self.settings, self.protected = settings, settings.protected()
+
+    def damp(self, detector: str, subject: Subject, until: int) -> None:
+        """Remember that a person called a decision of this detector on this subject a false alarm."""
+        name = _pair(detector, subject)
+        self.damped[name] = max(until, self.damped.pop(name, 0))
+        while len(self.damped) > MAX_DAMPED:
+            self.damped.popitem(last=False)
 
     def refuses(self, subject: Subject) -> str | None:
         """Say who of the never-refused a subject would match, if any."""
@@ -85,13 +112,13 @@ class Guards:
 
     def mode(self, detector: str, subject: Subject, now: int) -> tuple[Mode, str | None]:
         """Return the mode this detector may act in on this subject, and why if that is less than configured."""
-        one = self.settings.of(detector)
-        if Mode.OFF in (self.settings.mode, one.mode):
-            return Mode.OFF, None
-        if Mode.SHADOW in (self.settings.mode, one.mode):
-            return Mode.SHADOW, None
+        configured = self.mode_of(detector)
+        if configured is not Mode.ENFORCE:
+            return configured, None
+        if self.damped and now < self.damped.get(_pair(detector, subject), 0):
+            return Mode.SHADOW, "a person called this a false alarm"
         circuit = self.circuits.get(detector)
-        share = one.rollout
+        share = self.settings.of(detector).rollout
         if circuit is not None:
             if now < circuit.open_until:
                 return Mode.SHADOW, "the detector went over its budget"
@@ -130,6 +157,10 @@ class Guards:
         self.impact_5min.spend(now, hit)
         self.impact_hour.spend(now, hit)
         return None
+
+
+def _pair(detector: str, subject: Subject) -> str:
+    return f"{detector} {subject.to_dict()!r}"
 
 
 def _overlap(a: IPv4Network | IPv6Network, b: IPv4Network | IPv6Network) -> bool:

@@ -44,13 +44,14 @@ class Live:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """One thing to do. `kind` is `put`, `extend` or `revoke`; `document` is a new policy's, without what the service
-    sets.
+    sets; `replaces` is the policy that a new one stands in for.
     """
 
     kind: str
     policy_id: str
     expires_ms: int
     document: dict[str, Any] | None = None
+    replaces: str | None = None
 
 
 def effect_of(decision: Decision, live: Live) -> Effect | None:
@@ -65,19 +66,27 @@ def effect_of(decision: Decision, live: Live) -> Effect | None:
         live.held.pop(decision.pid, None)
         return None if held is None else Effect(kind="revoke", policy_id=held[0], expires_ms=decision.ts)
     expires_ms = -(-decision.exp // 1000) * 1000
-    if held is not None and held[1] > decision.ts:
+    stands = held is not None and held[1] > decision.ts
+    if decision.op is Op.EXTEND and held is not None and stands:
         live.held[decision.pid] = (held[0], max(held[1], expires_ms))
         return Effect(kind="extend", policy_id=held[0], expires_ms=max(held[1], expires_ms))
     if expires_ms <= decision.ts:
         return None
     name = policy_name(decision)
     live.held[decision.pid] = (name, expires_ms)
-    return Effect(kind="put", policy_id=name, expires_ms=expires_ms, document=policy_document(decision, expires_ms))
+    return Effect(
+        kind="put",
+        policy_id=name,
+        expires_ms=expires_ms,
+        document=policy_document(decision, expires_ms),
+        # A challenge that became a block, a shadow that now acts: the new policy first, then the old one goes.
+        replaces=held[0] if held is not None and stands and held[0] != name else None,
+    )
 
 
 def policy_name(decision: Decision) -> str:
     """The identifier of the policy this decision makes: always the same for the same decision."""
-    randomness = blake2b(f"{decision.pid}:{decision.ts}:{decision.mode}".encode(), digest_size=RANDOM_BYTES).digest()
+    randomness = blake2b(f"{decision.pid}:{decision.ts}:{decision.ver}:{decision.mode}".encode(), digest_size=RANDOM_BYTES).digest()
     return make_policy_id(now_ms=decision.ts, randomness=randomness)
 
 
@@ -117,6 +126,8 @@ def evidence(decision: Decision) -> dict[str, Any]:
     """Numbers beside limits, sample events, campaign; bounded."""
     sample = list(decision.events[:_SAMPLE])
     found: dict[str, Any] = {
+        "decision": decision.pid,
+        "subject": decision.subject.to_dict(),
         "decided": decision.ts,
         "score": round(decision.score, 4),
         "numbers": {n.name: [round(n.value, 3), round(n.limit, 3)] for n in decision.numbers[:20]},

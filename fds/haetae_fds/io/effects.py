@@ -88,13 +88,12 @@ class Effects:
         try:
             if effect.kind == "put":
                 await self._put(decision, effect, now_ms)
+                if effect.replaces is not None:
+                    await self._revoke(effect.replaces, decision, now_ms)
             elif effect.kind == "extend":
                 await self._extend(effect, now_ms)
             else:
-                held = await self._store.get(effect.policy_id)
-                await self._store.revoke(
-                    effect.policy_id, version=held.version, by=f"fds:{decision.detector}", now_ms=now_ms
-                )
+                await self._revoke(effect.policy_id, decision, now_ms)
         except (PolicyNotFound, PolicyConflict):
             # It ended, or a person changed it, before we came: theirs stands.
             return
@@ -113,6 +112,10 @@ class Effects:
             now_ms=decision.ts,
         )
         await self._store.add(policy, now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+
+    async def _revoke(self, policy_id: str, decision: Decision, now_ms: int) -> None:
+        held = await self._store.get(policy_id)
+        await self._store.revoke(policy_id, version=held.version, by=f"fds:{decision.detector}", now_ms=now_ms)
 
     async def _extend(self, effect: Effect, now_ms: int) -> None:
         held = await self._store.get(effect.policy_id)
