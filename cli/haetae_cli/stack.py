@@ -229,10 +229,7 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
         store = Store(url=options.redis_url, description=await describe(options.redis_url))
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         await _all_ready(children, session, waiting)
-        # Gateways are ready once they have loaded the policies; a new store has no log of them yet.
-        async with open_blocks(store.url) as blocks:
-            await blocks.establish()
-            await blocks.keep()
+        await _begin_policies(store.url)
         environment = {
             "HAETAE_REDIS_URL": store.url,
             "HAETAE_KEYS": str(state.keys),
@@ -249,9 +246,9 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
                 internal_port=internal_port,
             ),
         }
-        policies = await _policy_api(children, state, ports, store.url)
-        gateways = [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
-        await _all_ready(children, session, [*gateways, policies])
+        fronts = [await _policy_api(children, state, ports, store.url)]
+        fronts += [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
+        await _all_ready(children, session, fronts)
         await _all_ready(children, session, await _behind_gateways(ports, children))
     if options.envoy and ports.secure is not None:
         await _envoy(state, ports.envoy, ports.secure, children)
@@ -294,6 +291,13 @@ async def _behind_gateways(ports: _Ports, children: Children) -> list[tuple[Chil
         )  # fmt: skip
         started.append(dashboard)
     return started
+
+
+async def _begin_policies(redis_url: str) -> None:
+    """Gateways are ready once they have loaded the policies; a new store has no log of them yet."""
+    async with open_blocks(redis_url) as blocks:
+        await blocks.establish()
+        await blocks.keep()
 
 
 async def _policy_api(children: Children, state: StateDirectory, ports: _Ports, redis_url: str) -> tuple[Child, str]:

@@ -2,7 +2,7 @@
 
 Bounded in number and age; kept in columns of plain tuples, so that a quarter of an hour of a busy gateway fits. A
 preview is a prediction: identities that were not verified never match, as at the gateway, and a path condition is
-tested against the route's template and a client by its TLS fingerprint, because events carry no
+tested against the route's template and a client by its fingerprint, because events carry no
 more (`approximate` says so).
 
 Does not read streams; `io.events` feeds it.
@@ -161,8 +161,13 @@ def _seen(event: Event) -> Seen:
         *(event.ts, event.gw, event.route or "", method, template, event.status or 0, ip, event.ip or ""),
         event.dev if event.dev_v else None,
         event.user if event.user_v else None,
-        *(event.sess, event.acct, event.ja4, event.pol.value if event.pol else "", event.trace or ""),
+        *(event.sess, event.acct, _client(event), event.pol.value if event.pol else "", event.trace or ""),
     )
+
+
+def _client(event: Event) -> str:
+    """The fingerprint as the gateways compare it; whoever showed an OAuth client's token is not told by events."""
+    return "|".join((event.ja4 or "", event.ua or "", event.hdr or ""))
 
 
 def _shown(seen: Seen) -> dict[str, Any]:

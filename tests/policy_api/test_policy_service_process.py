@@ -4,19 +4,17 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
-from haetae_cli.policy_service import DevelopmentKey, policy_api_words, terminal_token
+from haetae_cli.policy_service import DevelopmentKey, terminal_token
 from haetae_cli.state import StateDirectory
 from haetae_policy.audit import verify_chain
 from haetae_policy.io.connect import connect
@@ -26,6 +24,7 @@ from haetae_policy_api.errors import SettingsInvalid
 from haetae_policy_api.io.durability import require_durable
 
 from tests.policy.conftest import Server
+from tests.policy_api.service_process import service
 
 SETTINGS = StoreSettings(prefix="haetae:", deadline_s=5.0)
 SIZE = 2000
@@ -36,30 +35,6 @@ def state(tmp_path: Path) -> StateDirectory:
     made = StateDirectory(tmp_path / "state")
     made.create()
     return made
-
-
-@contextmanager
-def service(server: Server, state: StateDirectory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = policy_api_words(state, listen=f"127.0.0.1:{port}", issuer=None, jwks_url=None)
-    command = [sys.executable, "-m", "haetae_cli.main", "policy-api", *words, "--redis", f"unix://{server.socket}"]
-    with (state.logs / "api.log").open("ab") as log:
-        process = subprocess.Popen(command, stderr=log, stdout=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            assert process.poll() is None, (state.logs / "api.log").read_text()
-            try:
-                if httpx.get(f"{url}/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                continue
-        yield url, process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def headers(state: StateDirectory, **more: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ The key belongs to the caller and the operation; another document under a used k
 in the transaction of the change, so that no crash can separate them.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +42,8 @@ class Repeatable:
         self._digest = None
         if key is not None:
             self._digest = sha256(orjson.dumps([caller.name, caller.is_machine, operation, key])).hexdigest()
-        self._print = sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        # The standard library's encoder: a document is not checked yet and may hold integers beyond 64 bits.
+        self._print = sha256(json.dumps(document, sort_keys=True).encode("ascii")).hexdigest()
 
     async def earlier(self) -> Answer | None:
         """Return the answer given before; raises Invalid when it was to another document."""
