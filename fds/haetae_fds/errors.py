@@ -11,3 +11,9 @@ class StateUnreadable(ValueError):
     """Saved engine state is damaged or of another version."""
 
     code = "fds-state-unreadable"
+
+
+class FeedbackInvalid(ValueError):
+    """What a person says about a decision cannot be taken: it is about none, or not said as it must be."""
+
+    code = "fds-feedback-invalid"

@@ -86,8 +86,8 @@ def effect_of(decision: Decision, live: Live) -> Effect | None:
 
 def policy_name(decision: Decision) -> str:
     """The identifier of the policy this decision makes: always the same for the same decision."""
-    randomness = blake2b(f"{decision.pid}:{decision.ts}:{decision.ver}:{decision.mode}".encode(), digest_size=RANDOM_BYTES).digest()
-    return make_policy_id(now_ms=decision.ts, randomness=randomness)
+    about = f"{decision.pid}:{decision.ts}:{decision.ver}:{decision.mode}"
+    return make_policy_id(now_ms=decision.ts, randomness=blake2b(about.encode(), digest_size=RANDOM_BYTES).digest())
 
 
 def policy_document(decision: Decision, expires_ms: int) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from haetae_policy.io.commands import Commands, Script
 from haetae_policy.io.store import EPOCH_BYTES, PolicyStore
 from haetae_policy.parse import parse_new_policy
 
-from haetae_fds.decision import Decision
+from haetae_fds.decision import Decision, Mode
 from haetae_fds.delivery.effects import Effect
 from haetae_fds.io.leases import Lease, LeaseLost
+from haetae_fds.io.modes import Modes
 
 LOGGED: Final = 100_000
 
@@ -49,8 +50,17 @@ Name = tuple[int, int, int]
 class Effects:
     """Brings the decisions of one shard into effect. Raises StoreUnavailable (try again) and LeaseLost (stop)."""
 
-    def __init__(self, commands: Commands, store: PolicyStore, lease: Lease, *, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        store: PolicyStore,
+        lease: Lease,
+        *,
+        modes: Modes,
+        clock_ms: Callable[[], int],
+    ) -> None:
         self._commands = commands
+        self._modes = modes
         self._store = store
         self._lease = lease
         self._clock_ms = clock_ms
@@ -104,8 +114,12 @@ class Effects:
         self.made += 1
 
     async def _put(self, decision: Decision, effect: Effect, now_ms: int) -> None:
+        # The engine hears of a switch a moment late; what acts is made only if it may act now.
+        mode = await self._modes.of(decision.detector) if decision.mode is Mode.ENFORCE else Mode.SHADOW
+        if mode is Mode.OFF:
+            return
         policy = parse_new_policy(
-            effect.document,
+            {**(effect.document or {}), "mode": mode.value},
             policy_id=effect.policy_id,
             source=Source(kind=SourceKind.FDS, name=decision.detector),
             # The decision's own time: the same document, whenever it is made again.

@@ -18,6 +18,7 @@ from haetae_fds.decision import Mode
 from haetae_fds.io.keys import modes_key
 
 OVERALL: Final = "overall"
+CAUTION: Final = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
 
 
 class Modes:
@@ -32,6 +33,12 @@ class Modes:
         raw = await self._commands.call("HGETALL", self._key)
         pairs = raw.items() if isinstance(raw, Mapping) else zip(raw[::2], raw[1::2], strict=True)
         return {name.decode(): _mode(value.decode()) for name, value in pairs}
+
+    async def of(self, detector: str) -> Mode:
+        """The most that is switched on for a detector at this moment."""
+        set_ = await self.read()
+        found = [set_[name] for name in (OVERALL, detector) if name in set_]
+        return min(found, key=CAUTION.index, default=Mode.ENFORCE)
 
     async def set(self, name: str, mode: Mode) -> None:
         """Set the mode of a detector, or of `OVERALL`."""

@@ -21,7 +21,9 @@ from haetae_policy.io.connect import RedisSettings, connect, connect_blocking
 from haetae_policy.io.store import PolicyStore, StoreSettings
 from redis.asyncio import Redis
 
+from haetae_fds.event import Event
 from haetae_fds.io.checkpoints import CheckpointFolder
+from haetae_fds.io.feedback import Labels
 from haetae_fds.io.leases import Lease, LeaseLost, Leases
 from haetae_fds.io.modes import Modes
 from haetae_fds.io.worker import Observer, ShardWorker, WorkerSettings
@@ -55,11 +57,14 @@ class FdsProcess:
         *,
         blocking: Callable[[], Redis],
         new_engine: Callable[[], Observer],
+        also: Callable[[Event], None],
     ) -> None:
         self._settings = settings
         self._commands = Commands(client, deadline_s=_DEADLINE)
         self._blocking = blocking
         self._new_engine = new_engine
+        self._also = also
+        self._labels = Labels(self._commands, prefix=settings.prefix)
         self._leases = Leases(self._commands, worker=settings.name, prefix=settings.prefix)
         self._modes = Modes(self._commands, prefix=settings.prefix)
         self._store = PolicyStore(client, StoreSettings(prefix=settings.prefix))
@@ -103,6 +108,8 @@ class FdsProcess:
                 settings=WorkerSettings(checkpoint_s=self._settings.checkpoint_s),
                 new_engine=self._new_engine,
                 clock_ms=lambda: time.time_ns() // 1_000_000,
+                labels=self._labels,
+                also=self._also,
             )
             await worker.run()
         finally:
@@ -122,8 +129,10 @@ class FdsProcess:
 
 
 @asynccontextmanager
-async def fds_process(settings: RunSettings, *, new_engine: Callable[[], Observer]) -> AsyncIterator[FdsProcess]:
-    """Connect, and hand over a process that is ready to `run`."""
+async def fds_process(
+    settings: RunSettings, *, new_engine: Callable[[], Observer], also: Callable[[Event], None] = lambda event: None
+) -> AsyncIterator[FdsProcess]:
+    """Connect, and hand over a process that is ready to `run`. `also` sees every event too."""
     redis = RedisSettings(settings.redis_url, connect_s=1.0, reply_s=_DEADLINE, pool_wait_s=1.0)
     client = connect(redis)
     try:
@@ -132,6 +141,7 @@ async def fds_process(settings: RunSettings, *, new_engine: Callable[[], Observe
             client,
             blocking=lambda: connect_blocking(redis, block_s=_BLOCK_SECONDS),
             new_engine=new_engine,
+            also=also,
         )
     finally:
         await client.aclose()

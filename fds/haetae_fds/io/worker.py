@@ -26,12 +26,14 @@ from haetae_policy.io.store import PolicyStore
 from redis.exceptions import ResponseError
 
 from haetae_fds.blob import FIELD, Blob, decode_blob
-from haetae_fds.decision import Decision, Mode
+from haetae_fds.decision import Decision, Mode, Subject
 from haetae_fds.delivery.checkpoint import Checkpoint
 from haetae_fds.delivery.effects import Live, effect_of
+from haetae_fds.errors import StateUnreadable
 from haetae_fds.event import Event, EventInvalid
 from haetae_fds.io.checkpoints import CheckpointFolder
 from haetae_fds.io.effects import Effects, entry_number
+from haetae_fds.io.feedback import DAMPED_MS, Labels, Word
 from haetae_fds.io.keys import GROUP
 from haetae_fds.io.leases import LIFE_MS, Lease, LeaseLost, Leases
 from haetae_fds.io.modes import OVERALL, Modes
@@ -41,7 +43,7 @@ _log = logging.getLogger("haetae.fds")
 _BLOCK_MS: Final = 200
 _BATCH: Final = 64
 _PAUSE: Final = 0.2
-_MODES_SECONDS: Final = 0.25
+_LOOK_SECONDS: Final = 0.25
 
 
 class Observer(Protocol):
@@ -51,8 +53,12 @@ class Observer(Protocol):
         """See one event; say what follows."""
         ...
 
-    def set_modes(self, overall: Mode, detectors: dict[str, Mode]) -> None:
-        """Switch enforcement."""
+    def set_modes(self, overall: Mode | None, detectors: dict[str, Mode]) -> None:
+        """Switch enforcement; where nothing is said, settings hold."""
+        ...
+
+    def damp(self, detector: str, subject: Subject, until: int) -> None:
+        """Keep a detector from acting on a subject until then (ms)."""
         ...
 
     def dump(self) -> bytes:
@@ -83,7 +89,13 @@ class Counts:
     lost_other: int = 0
     gaps: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    decided: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    checkpoints: int = 0
     newest_ms: int = 0
+
+
+def _nobody(event: Event) -> None:
+    """Nobody else looks at the events."""
 
 
 class ShardWorker:
@@ -102,7 +114,10 @@ class ShardWorker:
         settings: WorkerSettings,
         new_engine: Callable[[], Observer],
         clock_ms: Callable[[], int],
+        labels: Labels,
+        also: Callable[[Event], None] = _nobody,
     ) -> None:
+        """`also` sees every event that the engine sees, after it."""
         self._lease = lease
         self._commands = commands
         self._blocking = blocking
@@ -112,7 +127,13 @@ class ShardWorker:
         self._settings = settings
         self.engine = new_engine()
         self._live = Live()
-        self._effects = Effects(commands, store, lease, clock_ms=clock_ms)
+        self._effects = Effects(commands, store, lease, modes=modes, clock_ms=clock_ms)
+        self._new_engine = new_engine
+        self._labels = labels
+        self._also = also
+        self._label = f"{max(0, clock_ms() - DAMPED_MS)}-0"
+        self._known: dict[str, Mode] | None = None
+        self._changed = False
         self._position = "0-0"
         self._acknowledged = "0-0"
         self._loaded = False
@@ -121,7 +142,7 @@ class ShardWorker:
     async def run(self) -> None:
         """Work. Raises LeaseLost when somebody else has the shard; ends by cancellation."""
         keeping = asyncio.create_task(self._keep())
-        following = asyncio.create_task(self._follow_modes())
+        following = asyncio.create_task(self._follow())
         working = asyncio.create_task(self._work())
         tasks = (keeping, following, working)
         try:
@@ -147,7 +168,8 @@ class ShardWorker:
             entries = await self._again(self._read)
             for entry, blob in entries:
                 await self._see(entry, blob)
-            if not self._folder.busy and loop.time() >= due:
+            if not self._folder.busy and (self._changed or loop.time() >= due):
+                self._changed = False
                 due = loop.time() + self._settings.checkpoint_s
                 self._checkpoint(wait=False)
                 await self._again(self._acknowledge)
@@ -158,6 +180,7 @@ class ShardWorker:
             self._load_checkpoint()
         await self._make_group()
         await self._effects.load()
+        await self._look()
         first = await self._commands.call("XRANGE", self._lease.keys.events, "-", "+", "COUNT", 1)
         if first and self._position != "0-0" and _after(first[0][0].decode(), self._position):
             entries: Any = await self._commands.call(
@@ -173,13 +196,21 @@ class ShardWorker:
             _log.error("checkpoint left aside: %s", line)
         shard = self._lease.keys.shard
         if checkpoint is not None and shard in checkpoint.positions:
-            self.engine.load(checkpoint.state["engine"])
-            self._live = Live(checkpoint.state["live"])
-            self._position = self._acknowledged = checkpoint.positions[shard]
-            self.counts.newest_ms = checkpoint.made_ms
-        else:
+            self._restore(checkpoint, shard)
+        if self._position == "0-0":
             _log.warning("no checkpoint for shard %d: the engine starts cold, with narrow decisions", shard)
         self._loaded = True
+
+    def _restore(self, checkpoint: Checkpoint, shard: int) -> None:
+        try:
+            self.engine.load(checkpoint.state["engine"])
+        except StateUnreadable as error:
+            _log.error("the checkpoint of shard %d is of no use: %s", shard, error)
+            self.engine = self._new_engine()
+            return
+        self._live = Live(checkpoint.state["live"])
+        self._position = self._acknowledged = checkpoint.positions[shard]
+        self.counts.newest_ms = checkpoint.made_ms
 
     async def _was_trimmed_by_us(self) -> bool:
         trimmed = await self._commands.call("HGET", self._lease.keys.done, "trimmed")
@@ -218,6 +249,8 @@ class ShardWorker:
                 effect = effect_of(decision, self._live)
                 await self._again(self._effects.apply, entry_number(entry, number), decision, effect)
                 number += 1
+                counts.decided[(decision.detector, decision.action.value, decision.mode.value, decision.op.value)] += 1
+            self._also(event)
         counts.decisions += number
         self._position = entry
 
@@ -244,6 +277,7 @@ class ShardWorker:
 
         def written() -> None:
             self._acknowledged = position
+            self.counts.checkpoints += 1
 
         self._folder.write(make, written=written, wait=wait)
 
@@ -262,15 +296,28 @@ class ShardWorker:
             with suppress(StoreUnavailable):
                 await self._leases.keep(self._lease)
 
-    async def _follow_modes(self) -> None:
-        known: dict[str, Mode] | None = None
+    async def _follow(self) -> None:
         while True:
+            await asyncio.sleep(_LOOK_SECONDS)
             with suppress(StoreUnavailable):
-                found = await self._modes.read()
-                if found != known and self._loaded:
-                    known = dict(found)
-                    self.engine.set_modes(found.pop(OVERALL, Mode.ENFORCE), found)
-            await asyncio.sleep(_MODES_SECONDS)
+                if self._loaded:
+                    await self._look()
+
+    async def _look(self) -> None:
+        """Take over what people switched and said. A checkpoint follows soon, so that little is decided twice
+        under different ones.
+        """
+        found = await self._modes.read()
+        if found != self._known:
+            self._known = dict(found)
+            overall = found.pop(OVERALL, None)
+            self.engine.set_modes(overall, found)
+            self._changed = True
+        for entry, label in await self._labels.after(self._label):
+            self._label = entry
+            if label is not None and label.word is Word.FALSE_ALARM:
+                self.engine.damp(label.detector, label.subject, label.at_ms + DAMPED_MS)
+                self._changed = True
 
     async def _again(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Do a step; while the store is away, wait and do it again: nothing may be skipped."""

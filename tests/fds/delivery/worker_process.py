@@ -25,6 +25,7 @@ class CountingEngine:
         self.seen: set[str] = set()
         self.count: dict[str, int] = {}
         self.overall = Mode.ENFORCE
+        self.damped: dict[str, int] = {}
 
     def observe(self, event: Event) -> list[Decision]:
         if event.id in self.seen or event.user is None:
@@ -39,7 +40,7 @@ class CountingEngine:
             Decision(
                 ts=event.ts,
                 op=Op.PUT if count == ENOUGH else Op.EXTEND,
-                mode=self.overall,
+                mode=Mode.SHADOW if event.ts < self.damped.get(event.user, 0) else self.overall,
                 action=action,
                 subject=subject,
                 api=None,
@@ -52,8 +53,11 @@ class CountingEngine:
             )
         ]
 
-    def set_modes(self, overall: Mode, detectors: dict[str, Mode]) -> None:
-        self.overall = overall
+    def set_modes(self, overall: Mode | None, detectors: dict[str, Mode]) -> None:
+        self.overall = overall or Mode.ENFORCE
+
+    def damp(self, detector: str, subject: Subject, until: int) -> None:
+        self.damped[subject.user or ""] = until
 
     def dump(self) -> bytes:
         return pickle.dumps((self.seen, self.count))
