@@ -22,6 +22,8 @@ from bench.loader import Address, exchange_once
 from bench.peers import BODY
 from bench.policies import BLOCKED_USER, fill_store
 from bench.processes import Process, free_port
+from bench.sessions import ROW as SESSION
+from bench.sessions import TICKET, Sessions, session_route
 from bench.tokens import AUDIENCE, ISSUER, SCOPE, Caller
 from bench.world import HOST, PLAIN_PATH, World, check_answer, check_refusal, echo
 
@@ -66,9 +68,12 @@ def is_built() -> bool:
     return importlib.util.find_spec("haetae_edge.__main__") is not None
 
 
+PROFILES = {"app": "app", SESSION: "internal"}
+
+
 def gateway_yaml(row: str, *, keys: Path, services: Address, store: str, patient: bool) -> str:
     """`gateway.yaml` of a row."""
-    text = f"name: bench-{row}\nprofile: {'app' if row == 'app' else 'plain'}\n"
+    text = f"name: bench-{row}\nprofile: {PROFILES.get(row, 'plain')}\n"
     if row == "plain":
         return text
     base = f"http://{services[0]}:{services[1]}"
@@ -87,13 +92,13 @@ passport:
 """
 
 
-def routes_yaml(row: str, upstream: Address) -> str:
+def routes_yaml(filters: str, upstream: Address) -> str:
     """The one route of a row."""
     return f"""routes:
   - id: bench
     uri: http://{upstream[0]}:{upstream[1]}
     predicates:
-      - Path=/**{FILTERS[row]}
+      - Path=/**{filters}
 """
 
 
@@ -110,6 +115,7 @@ class Gateways:
         self._devices = make_devices(world.issuer, now=int(time.time()))
         self._store = ""
         self._gateway_key: GatewayPublicKey | None = None
+        self._sessions: Sessions | None = None
 
     def service_answers(self) -> dict[str, str]:
         """What the upstream must answer as identity service, by path."""
@@ -123,8 +129,12 @@ class Gateways:
             NotStarted: it is not ready in time.
             BadAnswer: it lets pass what it must not, or does not pass on what it must.
         """
+        if row == SESSION:
+            self._prepare_sessions()
         address, process = self.start(row, launcher=launcher, workers=workers)
         match row:
+            case "session":
+                return self._session(address, process)
             case "app":
                 return self._app(address, process)
             case "web":
@@ -140,6 +150,8 @@ class Gateways:
     ) -> tuple[Address, Process]:
         """Start a gateway for a row and wait until it says it is ready (or do not)."""
         listen, admin = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
+        if row == SESSION and self._sessions is not None:
+            listen = self._sessions.gateway
         directory = self._configure(row)
         arguments = ["--config", str(directory), "--workers", str(workers)]
         arguments += ["--listen", f"{listen[0]}:{listen[1]}", "--admin", f"{admin[0]}:{admin[1]}"]
@@ -163,8 +175,12 @@ class Gateways:
             self._prepare_services(keys)
         (directory / "routes").mkdir(parents=True)
         text = gateway_yaml(row, keys=keys, services=self._world.upstream, store=self._store, patient=self._patient)
+        filters = FILTERS.get(row, "")
+        if self._sessions is not None and row == SESSION:
+            settings, filters = session_route(self._sessions.gateway[1], self._sessions.issuer)
+            text += settings
         (directory / "gateway.yaml").write_text(text)
-        (directory / "routes" / "bench.yaml").write_text(routes_yaml(row, self._world.upstream))
+        (directory / "routes" / "bench.yaml").write_text(routes_yaml(filters, self._world.upstream))
         return directory
 
     def _prepare_services(self, keys: Path) -> None:
@@ -180,6 +196,23 @@ class Gateways:
         self._gateway_key = ring.active(now=now).key.public
         self._store = self._world.start_store()
         fill_store(self._store, self._policies)
+
+    def start_session_proxy(self) -> Contender:
+        """The public SSO proxy beside the session row, which must have been started. Raises NotAvailable."""
+        if self._sessions is None:
+            raise BadAnswer("the session row has not been started")
+        return self._sessions.start_proxy()
+
+    def _prepare_sessions(self) -> None:
+        if self._sessions is None:
+            self._prepare_services(self._world.directory / "keys")
+            self._sessions = Sessions(self._world, self._store)
+            self._sessions.start_provider()
+
+    def _session(self, address: Address, process: Process) -> Contender:
+        if self._sessions is None:
+            raise BadAnswer("the session row was started without a provider")
+        return self._sessions.contender(NAME, address, process, TICKET)
 
     def _web(self, address: Address, process: Process) -> Contender:
         requests = self._world.bearer_requests()

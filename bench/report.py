@@ -13,6 +13,7 @@ __all__ = ["render", "write_json"]
 SECTIONS = {
     "plain": "Plain route, requests a second",
     "web": "Web route: JWT ES256, block check, Passport; requests a second",
+    "session": "Internal route: browser session in Redis; requests a second",
     "app": "App channel: signature, nonce, JWT, body opened, Passport, answer sealed; requests a second",
     "latency": "Latency at half of the own saturated rate, random arrivals",
     "workers": "Two workers against one",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bench.contender import Contender
+from bench.errors import NotAvailable
 from bench.footprint import cold_starts, memory_of
 from bench.gateway import NAME, Gateways, is_built
 from bench.machine import pinned
@@ -19,7 +20,7 @@ from bench.world import World
 
 __all__ = ["ROWS", "SECTIONS", "Cores", "Effort", "run", "start_contenders"]
 
-SECTIONS = ("plain", "web", "app", "latency", "workers", "memory", "start", "block", "primitives")
+SECTIONS = ("plain", "web", "app", "session", "latency", "workers", "memory", "start", "block", "primitives")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Effort:
         return replace(self, throughput=changed(self.throughput), latency=changed(self.latency))
 
 
-ROWS = ("plain", "web", "app")
+ROWS = ("plain", "web", "app", "session")
 
 
 def run(
@@ -130,6 +131,11 @@ def start_contenders(world: World, gateways: Gateways | None, rows: Sequence[str
         world.start_jwt_peers()
     if gateways is not None:
         world.contenders.extend(gateways.start_row(row) for row in rows)
+        if "session" in rows:
+            try:
+                world.contenders.append(gateways.start_session_proxy())
+            except NotAvailable as missing:
+                world.missing.append(str(missing))
     return straight
 
 

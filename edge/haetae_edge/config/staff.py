@@ -90,9 +90,14 @@ class SessionSettings:
     remembered: Annotated[
         Duration, Doc("How long a copy in memory serves while the store does not answer; at most 1m.")
     ] = 0.0
+    recheck: Annotated[
+        Duration, Doc("How long a session that was just looked up is believed while endings are heard; at most 2s.")
+    ] = 1.0
     timeout: Annotated[Duration, Doc("For one call to the store; then it counts as unavailable.")] = 0.1
 
     def __post_init__(self) -> None:
+        if not 0 <= self.recheck <= 2:
+            raise ArgumentError("recheck", "is at most 2s; `0s` looks every session up for every request")
         if not 30 <= self.idle <= self.absolute <= 30 * 86_400:
             raise ArgumentError("idle", "is at least 30s and at most `absolute`, which is at most 30d")
         if not 0 <= self.refresh_before <= 0.9:

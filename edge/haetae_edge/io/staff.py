@@ -290,6 +290,7 @@ def _sessions(config: GatewayConfig) -> SessionSettings:
         refresh_before=session.refresh_before,
         grace=int(session.grace),
         remembered=session.remembered,
+        recheck=session.recheck,
         deadline=session.timeout,
         prefix=config.redis.prefix if config.redis is not None else "haetae:",
     )

@@ -76,6 +76,11 @@ class EndedSessions:
         """Begin to listen."""
         self._task = asyncio.create_task(self._run())
 
+    @property
+    def hearing(self) -> bool:
+        """Whether an ending on another worker would be heard now, as far as can be known."""
+        return self._listening.is_set()
+
     async def listening(self) -> None:
         """Wait until messages arrive."""
         await self._listening.wait()

@@ -41,6 +41,7 @@ from haetae_oidc.relying_party.logout_token import LogoutToken, verify_logout_to
 from haetae_oidc.relying_party.settings import ProviderSettings
 from haetae_oidc.session.model import Begun, EndedSession, Finished, Loaded, StaffSession
 from haetae_oidc.session.pending import BROWSER_BYTES, PendingLogin, good_browser
+from haetae_oidc.session.recent import RecentSessions
 from haetae_oidc.session.settings import SessionSettings
 from haetae_oidc.session.ticket import ID_BYTES, SECRET_BYTES, Ticket
 
@@ -77,6 +78,7 @@ class StaffSignIn:
             self._provider, self._store, settings=session, on_ended=lambda name: self._ended.tell((name,))
         )
         self._copies: OrderedDict[bytes, tuple[float, StaffSession]] = OrderedDict()
+        self._recent = RecentSessions(session.recheck)
         self._chores: set[asyncio.Task[None]] = set()
         self._ended.on_ended(self._forget)
 
@@ -176,8 +178,12 @@ class StaffSignIn:
         Raises SessionMissing (sign in again), SessionStoreUnavailable (503, keep the cookie). A provider that is away
         ends no session: when the access token has run out, the request waits for a refresh for a moment and goes on.
         """
+        known = self._recent.recall(ticket, activity=activity, now=now) if self._ended.hearing else None
+        if known is not None:
+            return known
         parsed = Ticket.parse(ticket)
         memory = sha256(ticket.encode()).digest()
+        endings = self._recent.endings
         try:
             opened = await self._store.load(parsed, now=now)
         except SessionStoreUnavailable:
@@ -197,7 +203,11 @@ class StaffSignIn:
         except SessionStoreUnavailable:
             session, present = opened.record.session, opened.ticket  # it was found: what is left can be done next time
         self._remember(memory, session, now=now)
-        return Loaded(session=session, new_ticket=present.text() if present.secret != parsed.secret else None)
+        if present.secret != parsed.secret:
+            return Loaded(session=session, new_ticket=present.text())
+        loaded = Loaded(session=session, new_ticket=None)
+        self._recent.remember(ticket, loaded, activity=activity, now=now, endings=endings)
+        return loaded
 
     async def _keep_up(
         self, opened: Opened, *, asked: Ticket, activity: bool, now: float
@@ -339,5 +349,6 @@ class StaffSignIn:
         return session
 
     def _forget(self, names: frozenset[str]) -> None:
+        self._recent.forget(names)
         for memory in [key for key, (_, session) in self._copies.items() if session.id in names]:
             del self._copies[memory]

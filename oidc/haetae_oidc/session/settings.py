@@ -13,6 +13,7 @@ from haetae_oidc.errors import SettingsInvalid
 
 MAX_ABSOLUTE: Final = 30 * 86_400
 MAX_REMEMBERED: Final = 60.0
+MAX_RECHECK: Final = 2.0
 _PREFIX: Final = re.compile(r"[A-Za-z0-9:_{}.-]{0,64}")
 
 
@@ -25,6 +26,9 @@ class SessionSettings:
     - `grace`: how long an old ticket is good after its successor was first used.
     - `remembered`: how long a copy in memory may stand in for a store that does not answer; 0 to 60, 0 is never. The
       copy is never used while the store answers.
+    - `recheck`: a session that was just looked up is believed for so long, 0 to 2, while this worker hears of sessions
+      that end; 0 looks it up for every request. An ending is known at once on the worker that makes it, and within
+      milliseconds on the others.
     - `pending`: how long a login may take; `pending_per_browser`: logins under way in one browser.
     - `deadline`: of one call to the store.
     - `prefix`: of all keys in the store.
@@ -35,6 +39,7 @@ class SessionSettings:
     refresh_before: float = 0.2
     grace: int = 10
     remembered: float = 0.0
+    recheck: float = 1.0
     pending: int = 600
     pending_per_browser: int = 10
     deadline: float = 0.1
@@ -47,6 +52,8 @@ class SessionSettings:
             raise SettingsInvalid("refresh_before is 0 to 0.9, grace 0 to 60 s")
         if not 0 <= self.remembered <= MAX_REMEMBERED:
             raise SettingsInvalid(f"remembered is 0 to {MAX_REMEMBERED:.0f} s")
+        if not 0 <= self.recheck <= MAX_RECHECK:
+            raise SettingsInvalid(f"recheck is 0 to {MAX_RECHECK:.0f} s")
         if not 60 <= self.pending <= 3600 or not 1 <= self.pending_per_browser <= 50:
             raise SettingsInvalid("pending is 60 to 3600 s, pending_per_browser 1 to 50")
         if not 0.01 <= self.deadline <= 10:

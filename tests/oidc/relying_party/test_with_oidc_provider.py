@@ -140,7 +140,7 @@ async def signing_in() -> AsyncIterator[tuple[Peer, StaffSignIn, Browser]]:
             loopback_http=True,
         )
         worker = StaffSignIn(
-            provider=settings, session=SessionSettings(deadline=5.0), redis_url=f"unix://{store.socket}"
+            provider=settings, session=SessionSettings(deadline=5.0, recheck=0.0), redis_url=f"unix://{store.socket}"
         )
         jar = CookieJar(unsafe=True)
         async with worker, ClientSession(cookie_jar=jar) as http:

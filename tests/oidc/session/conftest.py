@@ -37,7 +37,7 @@ class World:
                 **(provider or {}),
             }
         )
-        sessions = SessionSettings(**{"deadline": 5.0, **session})
+        sessions = SessionSettings(**{"deadline": 5.0, "recheck": 0.0, **session})
         return await self.stack.enter_async_context(
             StaffSignIn(provider=settings, session=sessions, redis_url=f"unix://{self.store.socket}")
         )
