@@ -62,8 +62,8 @@ def judge(policy: Policy, caller: Caller, prediction: Preview, *, settings: Sett
     reasons = []
     if rules.is_wide(policy.subject):
         reasons.append("wide")
-    above = policy.action is not Action.ALLOW and prediction.known and prediction.share > settings.share_limit
-    if above:
+    enough = prediction.of_requests >= settings.share_least
+    if policy.action is not Action.ALLOW and enough and prediction.share > settings.share_limit:
         reasons.append("share_above_limit")
     if not reasons:
         return Judgement(Course.IN_FORCE, policy)

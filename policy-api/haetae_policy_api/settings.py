@@ -30,6 +30,7 @@ class Settings:
     | `protected_subjects` | `kind:value` subjects that no machine may name |
     | `wide_v4`, `wide_v6` | a network with a shorter prefix needs a second person |
     | `share_limit` | of recent requests a policy may hit before it needs a second person (machines: observes) |
+    | `share_least` | recent requests below which shares say nothing and are not checked |
     | `machine_per_minute` | policies one machine may make in a minute |
     | `most_pending` | policies that may wait for a second person |
     | `pending_s` | seconds until one that waits is dropped |
@@ -51,6 +52,7 @@ class Settings:
     wide_v4: int = 16
     wide_v6: int = 32
     share_limit: float = 0.02
+    share_least: int = 1000
     machine_per_minute: int = 600
     most_pending: int = 1000
     pending_s: int = 86_400

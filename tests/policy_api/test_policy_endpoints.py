@@ -79,7 +79,7 @@ def make_context(client: Redis, ring: TrafficRing, settings: Settings) -> Contex
 @pytest.fixture
 async def world(client: Redis) -> AsyncIterator[World]:
     ring = TrafficRing(most=10_000, span_ms=900_000)
-    settings = Settings(prefix="t:", machine_per_minute=50)
+    settings = Settings(prefix="t:", machine_per_minute=50, share_least=100)
     context = make_context(client, ring, settings)
     app = make_app(context, identify=ByName(), feed=Feed(client, prefix="t:", deadline_s=2.0))
     transport = httpx.ASGITransport(app=app)
@@ -237,6 +237,13 @@ async def test_policy_that_would_hit_many_observes_for_machines_and_waits_for_pe
     assert (machine["course"], machine["policy"]["mode"]) == ("observed", "shadow")
     person = await world.send("analyst", "POST", "/v1/policies", address)
     assert (person.status_code, person.json()["reasons"]) == (202, ["share_above_limit"])
+
+
+async def test_share_of_too_few_requests_says_nothing(world: World) -> None:
+    world.ring.add(events(99, user="u-1", user_v=True))
+    assert (await world.send("analyst", "POST", "/v1/policies", POLICY)).json()["course"] == "in_force"
+    world.ring.add(events(1))
+    assert (await world.send("analyst", "POST", "/v1/policies", POLICY)).json()["course"] == "pending"
 
 
 async def test_policy_whose_refusals_jump_only_watches_again(world: World) -> None:
