@@ -32,6 +32,7 @@ _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _MEMORY: Final = 16_384
 _MAX_TEMPLATES: Final = 256
+_MAX_PATHS: Final = 2048
 _MAX_SEGMENTS: Final = 12
 #: A path segment that names a kind of thing rather than one thing: words, and versions such as `v2`.
 _WORD: Final = re.compile(r"(?:[a-z]+(?:[-_][a-z]+)*|v[0-9]{1,2})", re.IGNORECASE)
@@ -158,14 +159,24 @@ class _Templates:
     names without end.
     """
 
-    __slots__ = ("_fallback", "_known")
+    __slots__ = ("_fallback", "_known", "_paths")
 
     def __init__(self, route_id: str) -> None:
         self._fallback = f"<{route_id}>"
         self._known: dict[str, str] = {}
+        self._paths: dict[str, tuple[str, str | None]] = {}
 
     def read(self, path: str) -> tuple[str, str | None]:
-        """The template of a path, and the last of its things."""
+        """The template of a path, and the last of its things. Remembers paths that come often."""
+        found = self._paths.get(path)
+        if found is None:
+            found = self._template(path)
+            if len(self._paths) >= _MAX_PATHS:
+                self._paths.clear()
+            self._paths[path] = found
+        return found
+
+    def _template(self, path: str) -> tuple[str, str | None]:
         thing: str | None = None
         parts = path.split("/", _MAX_SEGMENTS)
         for index, part in enumerate(parts):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -89,6 +90,7 @@ def _pieces(lines: Sequence[bytes]) -> list[bytes]:
     return [piece.strip(b" \t") for line in lines for piece in line.split(b";")]
 
 
+@lru_cache(maxsize=1024)
 def _is_ours(name: bytes) -> bool:
     """Whether some reader could take this name for one of ours."""
     return _IGNORABLE.sub(b"", unquote_to_bytes(name)).lower().startswith(_FAMILY)

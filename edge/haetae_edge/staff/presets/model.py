@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal, Protocol
 from urllib.parse import quote
 
@@ -148,11 +149,13 @@ def exact(text: str) -> bytes:
     return text.encode("ascii")
 
 
+@lru_cache(maxsize=4096)
 def percent(text: str) -> bytes:
     """Any text as printable ASCII: UTF-8, percent-encoded (RFC 3986 section 2.1)."""
     return quote(_bounded(text), safe=" !#$&'()*+/:;=?@[]^_`{|}~<>").strip(" ").encode("ascii")
 
 
+@lru_cache(maxsize=4096)
 def quoted_printable(text: str) -> bytes:
     """Any text in one line of quoted-printable (RFC 2045 section 6.7), without soft line breaks."""
     raw = _bounded(text).strip().encode("utf-8")
