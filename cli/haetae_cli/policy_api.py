@@ -19,7 +19,7 @@ MAX_SETTINGS_BYTES = 256 * 1024
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("--listen", default="127.0.0.1:8106", metavar="HOST:PORT", help="default: 127.0.0.1:8106")
+    parser.add_argument("--listen", default="127.0.0.1:8107", metavar="HOST:PORT", help="default: 127.0.0.1:8107")
     parser.add_argument("--redis", metavar="URL", help="the store (default: $HAETAE_REDIS_URL)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="limits, groups, services (YAML)")
     parser.add_argument("--passport-issuer", metavar="NAME", help="whose Passports sign people and services in")
