@@ -75,6 +75,14 @@ class Engine:
         """Keep a detector's decisions on a subject in shadow until then (ms), and forget those that stand."""
         self.decider.damp(detector, subject, until)
 
+    def circuits(self) -> dict[str, str]:
+        """Return the detectors that were or are over their budget: `closed`, `half-open`, `open`."""
+        now = self.watermark
+        return {
+            name: "open" if now < one.open_until else "half-open" if now < one.half_until else "closed"
+            for name, one in self.decider.guards.circuits.items()
+        }
+
     def _observe(self, event: Event, *, decide: bool) -> list[Decision]:
         if self._duplicate(event):
             return []

@@ -6,17 +6,23 @@ policy feed travels; a worker that is down or busy does not delay that.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from haetae_policy import PolicyConflict, PolicyNotFound
+from haetae_policy import Policy, PolicyNotFound
+from haetae_policy.audit import AuditNote
 from haetae_policy.io.commands import Commands
-from haetae_policy.io.store import MAX_PAGE, PolicyStore
+from haetae_policy.io.ledger import EndPolicy, Ledger
+from haetae_policy.io.store import EPOCH_BYTES, MAX_PAGE, PolicyStore
 from haetae_policy.model import SourceKind
 
 from haetae_fds.decision import Mode
 from haetae_fds.io.keys import modes_key
 
+# A lot's identifiers fit in one entry of the audit trail.
+_LOT: Final = 400
+_ATTEMPTS: Final = 10
 OVERALL: Final = "overall"
 CAUTION: Final = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
 
@@ -45,24 +51,62 @@ class Modes:
         await self._commands.call("HSET", self._key, name, mode.value)
 
 
-async def take_back(store: PolicyStore, *, detector: str | None, since_ms: int, by: str, now_ms: int) -> int:
-    """Revoke what machines decided since a time, of one detector or all; returns how many policies ended."""
-    after, taken = None, 0
+async def take_back(
+    store: PolicyStore, ledger: Ledger, *, detector: str | None, since_ms: int, by: str, now_ms: int
+) -> tuple[Policy, ...]:
+    """Revoke what machines decided since a time, of one detector or all; returns the policies that ended.
+
+    Hundreds at a time, each lot one transaction with its place in the audit trail. Raises StoreUnavailable: what was
+    taken back by then stays so, and repeating is safe.
+    """
+    after: str | None = None
+    taken: list[Policy] = []
     while True:
         page = await store.list(limit=MAX_PAGE, after=after)
-        for policy in page.policies:
-            if policy.source.kind is not SourceKind.FDS or policy.created_ms < since_ms:
-                continue
-            if detector is not None and policy.source.name != detector:
-                continue
-            try:
-                await store.revoke(policy.id, version=policy.version, by=by, now_ms=now_ms)
-            except (PolicyNotFound, PolicyConflict):
-                continue
-            taken += 1
+        chosen = [
+            policy
+            for policy in page.policies
+            if policy.source.kind is SourceKind.FDS
+            and policy.created_ms >= since_ms
+            and detector in (None, policy.source.name)
+        ]
+        for start in range(0, len(chosen), _LOT):
+            taken += await _end(store, ledger, chosen[start : start + _LOT], by=by, now_ms=now_ms)
         after = page.after
         if after is None or page.policies[-1].created_ms < since_ms:
-            return taken
+            return tuple(taken)
+
+
+async def note(ledger: Ledger, *, by: str, action: str, target: str, details: Mapping[str, Any], now_ms: int) -> None:
+    """Write into the audit trail what changes no policy by itself, such as the switch."""
+    entry = AuditNote(actor=by, action=action, target=target, details=details)
+    await ledger.commit([entry], now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+
+
+async def _end(store: PolicyStore, ledger: Ledger, lot: list[Policy], *, by: str, now_ms: int) -> list[Policy]:
+    """End all of a lot. One that a worker extended meanwhile is read again; one that has ended is left out."""
+    for _ in range(_ATTEMPTS):
+        if not lot:
+            return []
+        entry = AuditNote(
+            actor=by, action="take-back", target="fds", details={"policies": [policy.id for policy in lot]}
+        )
+        done = await ledger.commit(
+            [*(EndPolicy(policy=policy, by=by) for policy in lot), entry],
+            now_ms=now_ms,
+            epoch_randomness=os.urandom(EPOCH_BYTES),
+        )
+        if not done.refused:
+            return lot
+        lot = [held for policy in lot if (held := await _held(store, policy.id)) is not None]
+    return []
+
+
+async def _held(store: PolicyStore, policy_id: str) -> Policy | None:
+    try:
+        return await store.get(policy_id)
+    except PolicyNotFound:
+        return None
 
 
 def _mode(text: str) -> Mode:

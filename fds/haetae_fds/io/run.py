@@ -26,7 +26,7 @@ from haetae_fds.io.checkpoints import CheckpointFolder
 from haetae_fds.io.feedback import Labels
 from haetae_fds.io.leases import Lease, LeaseLost, Leases
 from haetae_fds.io.modes import Modes
-from haetae_fds.io.worker import Observer, ShardWorker, WorkerSettings
+from haetae_fds.io.worker import Counts, Observer, ShardWorker, WorkerSettings, added
 
 _log = logging.getLogger("haetae.fds")
 _SEARCH_SECONDS: Final = 1.0
@@ -69,7 +69,21 @@ class FdsProcess:
         self._modes = Modes(self._commands, prefix=settings.prefix)
         self._store = PolicyStore(client, StoreSettings(prefix=settings.prefix))
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._past: dict[int, Counts] = {}
         self.workers: dict[int, ShardWorker] = {}
+        self.ready = False
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return self._settings.shards
+
+    def totals(self) -> dict[int, Counts]:
+        """What was counted per shard since the process started, whoever had it in between."""
+        found = dict(self._past)
+        for shard, worker in self.workers.items():
+            found[shard] = added(found[shard], worker.counts) if shard in found else worker.counts
+        return found
 
     async def run(self) -> None:
         """Work until cancelled; then write the last checkpoints."""
@@ -87,8 +101,10 @@ class FdsProcess:
         for shard in range(self._settings.shards):
             if shard in self._tasks or len(self._tasks) >= self._settings.most:
                 continue
+            self.ready = False
             with suppress(StoreUnavailable):
                 lease = await self._leases.take(shard)
+                self.ready = True
                 if lease is not None:
                     _log.info("working on shard %d", shard)
                     self._tasks[shard] = asyncio.create_task(self._work(shard, lease), name=f"shard-{shard}")
@@ -120,7 +136,9 @@ class FdsProcess:
             if not task.done():
                 continue
             del self._tasks[shard]
-            self.workers.pop(shard, None)
+            worker = self.workers.pop(shard, None)
+            if worker is not None:
+                self._past[shard] = added(self._past.get(shard, Counts()), worker.counts)
             error = task.exception()
             if isinstance(error, LeaseLost):
                 _log.warning("shard %d is somebody else's now", shard)

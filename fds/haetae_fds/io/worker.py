@@ -17,7 +17,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol
 
 from haetae_policy import StoreUnavailable
@@ -91,7 +91,17 @@ class Counts:
     refused: Counter[str] = field(default_factory=Counter)
     decided: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     checkpoints: int = 0
+    made: int = 0
+    not_made: int = 0
     newest_ms: int = 0
+    behind_ms: int = 0
+
+
+def added(one: Counts, other: Counts) -> Counts:
+    """Both counts together; times are the newer one's."""
+    newer = max(one, other, key=lambda counts: counts.newest_ms)
+    values = {item.name: getattr(one, item.name) + getattr(other, item.name) for item in fields(Counts)}
+    return Counts(**(values | {"newest_ms": newer.newest_ms, "behind_ms": newer.behind_ms}))
 
 
 def _nobody(event: Event) -> None:
@@ -129,6 +139,7 @@ class ShardWorker:
         self._live = Live()
         self._effects = Effects(commands, store, lease, modes=modes, clock_ms=clock_ms)
         self._new_engine = new_engine
+        self._clock_ms = clock_ms
         self._labels = labels
         self._also = also
         self._label = f"{max(0, clock_ms() - DAMPED_MS)}-0"
@@ -168,6 +179,8 @@ class ShardWorker:
             entries = await self._again(self._read)
             for entry, blob in entries:
                 await self._see(entry, blob)
+                # A backlog must not keep the lease, the switch and the side port waiting.
+                await asyncio.sleep(0)
             if not self._folder.busy and (self._changed or loop.time() >= due):
                 self._changed = False
                 due = loop.time() + self._settings.checkpoint_s
@@ -251,7 +264,9 @@ class ShardWorker:
                 number += 1
                 counts.decided[(decision.detector, decision.action.value, decision.mode.value, decision.op.value)] += 1
             self._also(event)
-        counts.decisions += number
+        if number:
+            counts.decisions += number
+            counts.made, counts.not_made = self._effects.made, self._effects.refused
         self._position = entry
 
     def _count(self, blob: Blob) -> None:
@@ -263,6 +278,7 @@ class ShardWorker:
         counts.refused.update(blob.refused)
         if blob.events:
             counts.newest_ms = max(counts.newest_ms, blob.events[-1].ts)
+            counts.behind_ms = max(0, self._clock_ms() - blob.events[-1].ts)
 
     def _checkpoint(self, *, wait: bool) -> None:
         position = self._position
@@ -317,6 +333,7 @@ class ShardWorker:
             self._label = entry
             if label is not None and label.word is Word.FALSE_ALARM:
                 self.engine.damp(label.detector, label.subject, label.at_ms + DAMPED_MS)
+                self._live.held.pop(label.decision, None)
                 self._changed = True
 
     async def _again(self, step: Callable[..., Any], *arguments: Any) -> Any:
@@ -343,4 +360,4 @@ def _after(entry: str, other: str) -> bool:
     return entry_number(entry, 0) > entry_number(other, 0)
 
 
-__all__ = ["Counts", "LeaseLost", "Observer", "ShardWorker", "WorkerSettings"]
+__all__ = ["Counts", "LeaseLost", "Observer", "ShardWorker", "WorkerSettings", "added"]

@@ -14,12 +14,17 @@ from typing import Any
 import pytest
 from haetae_fds.blob import encode_blob, stream_key
 from haetae_fds.decision import Mode
+from haetae_fds.errors import FeedbackInvalid
 from haetae_fds.event import Event, encode_event
+from haetae_fds.io.feedback import Labels, Word, give_feedback
 from haetae_fds.io.keys import GROUP, ShardKeys
 from haetae_fds.io.modes import OVERALL, Modes, take_back
-from haetae_policy import Policy
+from haetae_policy import Policy, Source, SourceKind, make_policy_id, parse_new_policy
+from haetae_policy.identifiers import RANDOM_BYTES
 from haetae_policy.io.commands import Commands
+from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore, StoreSettings
+from haetae_policy.model import format_time
 
 from tests.fds.delivery.worker_process import ENOUGH, PREFIX
 from tests.simulator.valkey import Valkey, valkey
@@ -33,6 +38,8 @@ class Stand:
         self.folder = folder
         self.client = server.client()
         self.store = PolicyStore(self.client, StoreSettings(prefix=PREFIX))
+        self.ledger = Ledger(self.client, StoreSettings(prefix=PREFIX))
+        self.labels = Labels(Commands(self.client, deadline_s=5), prefix=PREFIX)
         self.modes = Modes(Commands(self.client, deadline_s=5), prefix=PREFIX)
         self.processes: list[asyncio.subprocess.Process] = []
         self.number = 0
@@ -242,10 +249,75 @@ async def test_switching_off_takes_back_what_machines_decided_and_nothing_else(t
         now = time.time_ns() // 1_000_000
         started = time.monotonic()
         await world.modes.set(OVERALL, Mode.SHADOW)
-        assert await take_back(world.store, detector=None, since_ms=0, by="mina", now_ms=now) == 20
+        taken = await take_back(world.store, world.ledger, detector=None, since_ms=0, by="mina", now_ms=now)
+        assert len(taken) == 20
         assert time.monotonic() - started < 1
         assert await world.policies() == []
         await asyncio.sleep(0.5)  # the worker looks four times a second
         await world.send(*(world.event("late") for _ in range(ENOUGH)))
         (policy,) = await world.until(1)
     assert policy.mode == "shadow"
+
+
+async def test_false_alarm_is_taken_back_and_not_decided_again(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        process = await world.worker()
+        await world.send(*(world.event(user) for user in ("flood-a", "flood-b") for _ in range(ENOUGH)))
+        alarm = next(policy for policy in await world.until(2) if policy.subject.user == "flood-a")
+        now = time.time_ns() // 1_000_000
+        given = await give_feedback(
+            world.store, world.labels, policy_id=alarm.id, word=Word.FALSE_ALARM, by="mina", now_ms=now
+        )
+        assert given.revoked
+        assert [policy.subject.user for policy in given.same_cause] == ["flood-b"]
+        (left,) = await world.policies()
+        assert left.subject.user == "flood-b"
+        process.kill()  # labels outlive the worker that followed them
+        await process.wait()
+        await world.worker()
+        await world.send(*(world.event(user) for user in ("flood-a", "flood-b", "flood-a")))
+        found = {policy.subject.user: policy.mode for policy in await world.until(2)}
+    assert found == {"flood-a": "shadow", "flood-b": "enforce"}
+
+
+async def test_feedback_about_a_policy_of_a_person_is_refused(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        now = time.time_ns() // 1_000_000
+        policy = parse_new_policy(
+            {
+                "subject": {"user": "u-1"},
+                "action": "block",
+                "reason": "by hand",
+                "expires": format_time(now // 1000 * 1000 + 60_000),
+            },
+            policy_id=make_policy_id(now_ms=now, randomness=os.urandom(RANDOM_BYTES)),
+            source=Source(kind=SourceKind.ANALYST, name="mina"),
+            now_ms=now,
+        )
+        await world.store.add(policy, now_ms=now, epoch_randomness=os.urandom(8))
+        with pytest.raises(FeedbackInvalid, match="a person made"):
+            await give_feedback(
+                world.store, world.labels, policy_id=policy.id, word=Word.FALSE_ALARM, by="joon", now_ms=now
+            )
+        assert len(await world.policies()) == 1
+
+
+async def test_worker_that_starts_while_the_switch_stands_at_shadow_enforces_nothing(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.modes.set(OVERALL, Mode.SHADOW)
+        await world.send(*(world.event(f"u-{n}") for n in range(30) for _ in range(ENOUGH)))
+        await world.worker()
+        assert {policy.mode for policy in await world.until(30)} == {"shadow"}
+
+
+async def test_taking_back_is_in_the_audit_trail(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event(f"u-{n}") for n in range(3) for _ in range(ENOUGH)))
+        made = await world.until(3)
+        now = time.time_ns() // 1_000_000
+        await take_back(world.store, world.ledger, detector="counting", since_ms=0, by="mina", now_ms=now)
+        (entry,) = await world.ledger.audit_page()
+    found = entry.to_dict()
+    assert (found["actor"], found["action"]) == ("mina", "take-back")
+    assert sorted(found["details"]["policies"]) == sorted(policy.id for policy in made)

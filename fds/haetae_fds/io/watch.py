@@ -1,0 +1,64 @@
+"""Spike alerts beside fraud detection: the same events, counted by minutes, told to people.
+
+One watch per process sees the events of all its shards. What it has learned is kept in a file of its own, so that a
+restart does not begin with ten silent minutes; minutes that were open then may count a few seconds twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from haetae_fds.alerts import Alert, SpikeDetector, WindowCounter
+from haetae_fds.delivery.checkpoint import Checkpoint
+from haetae_fds.event import Event
+from haetae_fds.io.checkpoints import CheckpointFolder
+
+_log = logging.getLogger("haetae.alerts")
+_SAVE_SECONDS: Final = 60.0
+
+
+class Watch:
+    """Call `observe` with every event; run `keep` beside."""
+
+    def __init__(self, folder: CheckpointFolder, *sinks: Callable[[Alert], None]) -> None:
+        self._folder = folder
+        self._sinks = sinks
+        self._counter = WindowCounter()
+        self._detector = SpikeDetector()
+        self.told = 0
+        checkpoint, wrong = folder.load()
+        for line in wrong:
+            _log.error("saved alerts left aside: %s", line)
+        if checkpoint is not None:
+            self._counter, self._detector = checkpoint.state
+
+    @property
+    def late(self) -> int:
+        """Events of minutes that were closed before they came."""
+        return self._counter.late
+
+    def observe(self, event: Event) -> None:
+        """Count one event; tell what its minute brings to light."""
+        for minute, windows in self._counter.observe(event):
+            for alert in self._detector.minute(minute, windows):
+                self.told += 1
+                for sink in self._sinks:
+                    sink(alert)
+
+    async def keep(self) -> None:
+        """Save now and then, and once more when cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_SAVE_SECONDS)
+                self._save()
+        finally:
+            self._save()
+
+    def _save(self) -> None:
+        self._folder.write(self._make, written=lambda: None, wait=True)
+
+    def _make(self) -> Checkpoint:
+        return Checkpoint(positions={}, made_ms=0, state=(self._counter, self._detector))
