@@ -94,6 +94,12 @@ class IdentityService(Protocol):
         """Raises UnknownDevice or DependencyUnavailable."""
         ...
 
+    def cached_context(
+        self, *, sub: str, keyid: str | None, device: str | None, route: str
+    ) -> Mapping[str, Any] | None:
+        """What `context` would answer, if it is in memory and fresh."""
+        ...
+
     async def context(self, *, sub: str, keyid: str | None, device: str | None, route: str) -> Mapping[str, Any]:
         """User, device, consents and risk for a Passport. Raises DependencyUnavailable."""
         ...

@@ -26,10 +26,16 @@ from haetae_oidc.errors import (
 MAX_BEARER_CHARS: Final = 8000
 _SCHEME: Final = "bearer"
 _DPOP: Final = "dpop"
-# RFC 9110 section 11.2: token68.
-_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+# RFC 9110 section 11.2: token68, without the padding that may follow it.
+_TOKEN68: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 # What may stand in a quoted string without escapes (RFC 6750 section 3 forbids quote and backslash anyway).
 _QUOTABLE: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]*")
+
+
+def _is_token68(token: str) -> bool:
+    """A search for a foreign character, which for long tokens is far faster than an expression."""
+    plain = token.rstrip("=")
+    return bool(plain) and plain.isascii() and not plain.encode("ascii").translate(None, _TOKEN68)
 
 
 def parse_bearer(lines: Sequence[str], *, max_chars: int = MAX_BEARER_CHARS) -> str | None:
@@ -46,7 +52,7 @@ def parse_bearer(lines: Sequence[str], *, max_chars: int = MAX_BEARER_CHARS) -> 
     if scheme.lower() != _SCHEME:
         return None
     token = token.strip(" ")  # RFC 9110 section 11.4: 1*SP between scheme and token68
-    if not space or len(token) > max_chars or _TOKEN68.fullmatch(token) is None:
+    if not space or len(token) > max_chars or not _is_token68(token):
         raise BearerMalformed("Authorization: Bearer does not hold one token")
     return token
 
@@ -65,7 +71,7 @@ def parse_presented(lines: Sequence[str], *, max_chars: int = MAX_BEARER_CHARS) 
         scheme, space, token = lines[0].partition(" ")
         if scheme.lower() == _DPOP:
             token = token.strip(" ")
-            if not space or len(token) > max_chars or _TOKEN68.fullmatch(token) is None:
+            if not space or len(token) > max_chars or not _is_token68(token):
                 raise BearerMalformed("Authorization: DPoP does not hold one token")
             return PresentedToken("DPoP", token)
     bearer = parse_bearer(lines, max_chars=max_chars)

@@ -8,7 +8,7 @@ the header were dropped when the request was read. Fail closed: no context, no P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from haetae_edge.services import DependencyUnavailable, IdentityService, Passpor
 
 _HEADER = b"x-passport"
 _ID_BYTES = 16
+_NO_FACTS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +51,31 @@ class _Issuer:
         self._identity: IdentityService | None = services.identity
         self._passports: Passports = required(services.passports, "Passport", "passport")
 
-    async def inject(self, exchange: Exchange) -> None:
-        """Mint, and set the header."""
+    def inject(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Mint, and set the header; waits only for a context that is not in memory."""
         caller = exchange.caller
         subject = caller.user or caller.service or caller.key_id or caller.client_id
         if subject is None:
             raise Refusal("token-invalid", reason="nobody", headers=((b"www-authenticate", b"Bearer"),))
-        facts = await self._facts(caller, subject)
-        trace = exchange.trace
+        if self._identity is None or caller.profile is not None or (caller.user is None and caller.key_id is None):
+            self._mint(exchange, subject, _NO_FACTS)
+            return None
+        facts = self._identity.cached_context(sub=subject, keyid=caller.key_id, device=caller.device, route=self._route)
+        if facts is None:
+            return self._ask(exchange, subject, self._identity)
+        self._mint(exchange, subject, facts)
+        return None
+
+    async def _ask(self, exchange: Exchange, subject: str, identity: IdentityService) -> None:
+        caller = exchange.caller
+        try:
+            facts = await identity.context(sub=subject, keyid=caller.key_id, device=caller.device, route=self._route)
+        except DependencyUnavailable:
+            raise Refusal("identity-unavailable", reason="context") from None
+        self._mint(exchange, subject, facts)
+
+    def _mint(self, exchange: Exchange, subject: str, facts: Mapping[str, Any]) -> None:
+        caller, trace = exchange.caller, exchange.trace
         context = CallContext(
             gateway=self._gateway,
             route=self._route,
@@ -85,16 +103,6 @@ class _Issuer:
         # Inbound copies went when the request was read, and no filter may add one: nothing is to be replaced.
         exchange.fields.append((_HEADER, token.encode("ascii")))
 
-    async def _facts(self, caller: Caller, subject: str) -> Mapping[str, Any]:
-        if self._identity is None or caller.profile is not None or (caller.user is None and caller.key_id is None):
-            return {}
-        try:
-            return await self._identity.context(
-                sub=subject, keyid=caller.key_id, device=caller.device, route=self._route
-            )
-        except DependencyUnavailable:
-            raise Refusal("identity-unavailable", reason="context") from None
-
 
 def _user(caller: Caller, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if caller.profile is not None:
@@ -104,10 +112,11 @@ def _user(caller: Caller, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _extra(caller: Caller) -> Mapping[str, str] | None:
     """The OAuth client and the certificate's name, where the caller has them beside or instead of a user."""
-    if caller.client_id is None and caller.service is None:
-        return None
-    named = (("client_id", caller.client_id), ("svc", caller.service))
-    return {name: value for name, value in named if value is not None}
+    if caller.client_id is None:
+        return None if caller.service is None else {"svc": caller.service}
+    if caller.service is None:
+        return {"client_id": caller.client_id}
+    return {"client_id": caller.client_id, "svc": caller.service}
 
 
 def _mapping(facts: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -94,16 +94,23 @@ class HttpIdentityService:
             record = await self._once(("device", keyid), lambda: fetch(keyid))
         return record
 
+    def cached_context(
+        self, *, sub: str, keyid: str | None, device: str | None, route: str
+    ) -> Mapping[str, Any] | None:
+        """The context if it is remembered and fresh."""
+        found = self._contexts.get((sub, keyid, route))
+        if found is None or found.until < asyncio.get_running_loop().time():
+            return None
+        if self._forgotten and self._is_forgotten(found.asked, user=sub, device=device):
+            return None
+        return found.value
+
     async def context(self, *, sub: str, keyid: str | None, device: str | None, route: str) -> Mapping[str, Any]:
         """User, device, consents and risk. Raises DependencyUnavailable."""
+        found = self.cached_context(sub=sub, keyid=keyid, device=device, route=route)
+        if found is not None:
+            return found
         key = (sub, keyid, route)
-        found = self._contexts.get(key)
-        if (
-            found is not None
-            and found.until >= asyncio.get_running_loop().time()
-            and not (self._forgotten and self._is_forgotten(found.asked, user=sub, device=device))
-        ):
-            return found.value
         return await self._once(key, lambda: self._fetch_context(key))
 
     def forget(self, *, user: str | None = None, device: str | None = None) -> None:

@@ -208,11 +208,14 @@ class TokenCheck:
         owner = holder if self._reuse == "once-per-device" else ""
         return _Claim("jti", access.issuer, access.token_id, owner, ttl_ms)
 
-    async def claim(self, exchange: Exchange) -> None:
+    def claim(self, exchange: Exchange) -> Awaitable[None] | None:
         """Use up what may be used once. Nothing forged ever gets here, so nobody burns what is another's."""
         seen: _Seen | None = exchange.state.get(_STATE)
         if seen is None or not seen.claims:
-            return
+            return None
+        return self._claim(exchange, seen)
+
+    async def _claim(self, exchange: Exchange, seen: _Seen) -> None:
         for item in seen.claims:
             try:
                 await required(self._claims, "token", "redis").claim(

@@ -70,6 +70,11 @@ class Identity:
         key = DeviceKey.from_jwk(keyid, "ed25519", DEVICES[keyid].public.members)
         return DeviceRecord(key=key, user_id="u-1", device={"id": f"d-{keyid}"})
 
+    def cached_context(
+        self, *, sub: str, keyid: str | None, device: str | None, route: str
+    ) -> Mapping[str, Any] | None:
+        return None
+
     async def context(self, *, sub: str, keyid: str | None, device: str | None, route: str) -> Mapping[str, Any]:
         raise DependencyUnavailable
 
