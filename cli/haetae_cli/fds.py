@@ -15,11 +15,17 @@ from typing import IO
 import orjson
 from haetae_fds import Engine, EngineSettings, Replay, SettingsInvalid, read_settings
 
-from haetae_cli import fds_evaluate, fds_worlds
+from haetae_cli import fds_evaluate, fds_explain, fds_feedback, fds_mode, fds_run, fds_worlds
 from haetae_cli.errors import CliError
 
 READY = b'{"ready":true}\n'
 MAX_LINE = 65_536
+_PEOPLE = {
+    "mode": fds_mode.run_mode,
+    "undo": fds_mode.run_undo,
+    "explain": fds_explain.run,
+    "feedback": fds_feedback.run,
+}
 
 
 class FdsRefused(CliError):
@@ -43,10 +49,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
     fds_evaluate.arguments(commands.add_parser("evaluate", help="score the engine on recorded events with labels"))
     fds_worlds.arguments(commands.add_parser("worlds", help="score the engine in simulated worlds, closed loop"))
+    fds_run.arguments(commands.add_parser("run", help="run one worker process"))
+    _people(commands)
+
+
+def _people(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare what people do to a running fraud detection."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--redis", metavar="URL", help="the store (default: $HAETAE_REDIS_URL, else the local stack's)")
+    common.add_argument("--state", type=Path, metavar="DIR", help="the local stack (default: .haetae)")
+    for name, declare, what in (
+        ("mode", fds_mode.mode_arguments, "switch detection off, to shadow or to enforce, or show what is set"),
+        ("undo", fds_mode.undo_arguments, "take back what was decided in the last minutes"),
+        ("explain", fds_explain.arguments, "why a decision was made"),
+        ("feedback", fds_feedback.arguments, "say that a policy was right, or a false alarm"),
+    ):
+        declare(commands.add_parser(name, parents=[common], help=what))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; return the exit code."""
+    if args.what in _PEOPLE:
+        return _PEOPLE[args.what](args)
+    if args.what == "run":
+        return fds_run.run(args, _settings(args.settings))
     if args.what == "evaluate":
         return fds_evaluate.run(args, _settings(args.settings))
     if args.what == "worlds":
