@@ -74,6 +74,21 @@ _ROWS = (
         checks=(certificate_is_required,),
     ),
     Profile(
+        name="public",
+        purpose="what anybody may call before being known, such as a log-in",
+        must=(("Block",), ("Sanitize",)),
+        must_not=(
+            "AppChannel",
+            "Introspect",
+            "MtlsIdentity",
+            "OidcSession",
+            "PartnerTls",
+            "Passport",
+            "TokenRelay",
+            "VerifyJwt",
+        ),
+    ),
+    Profile(
         name="plain",
         purpose="benchmarks and trusted networks: nobody is authenticated, and the gateway says so when it starts",
         must=(),

@@ -4,6 +4,8 @@
 - ``GET /v1/devices/{keyid}``: who a device key belongs to. Needs the service token, as do the next ones.
 - ``POST /v1/context``: what a Passport says about a caller.
 - ``POST /v1/accounts/{id}/disable``: switch an account off; ``enable`` switches it on again.
+- ``POST /api/v1/login``: ``{"name","password"}``, for anybody, through the sign-in gateway; the answer tells the
+  gateway in ``Haetae-Auth`` what became of it, and the caller only whether it was right.
 
 Credentials are bearer tokens (RFC 6750, header only). Rules kept: a device proves that it holds the key it
 enrols; the person follows from the enrolment code, never from the request; answers are problem+json on
@@ -26,7 +28,8 @@ from haetae_demo.assertions import ENROL_TYPE, verify_statement
 from haetae_demo.directory import Directory, read_device_facts, read_device_key
 from haetae_demo.errors import CredentialsInvalid, WorldInvalid
 from haetae_demo.fields import Fields
-from haetae_demo.io.serving import application, body_fields, json_response
+from haetae_demo.io.serving import application, body_fields, json_response, problem
+from haetae_demo.log_in import MAX_NAME, MAX_PASSWORD, Customers
 from haetae_demo.once import OnceTable
 
 AUDIENCE = "haetae-demo-identity"
@@ -57,6 +60,7 @@ class IdentityService:
         self._clock = clock
         self._once = OnceTable()
         self._saving = asyncio.Lock()
+        self._customers = Customers(key=os.urandom(32))
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -66,6 +70,7 @@ class IdentityService:
         app.router.add_post("/v1/context", self._context)
         app.router.add_post("/v1/accounts/{user_id}/disable", self._disable)
         app.router.add_post("/v1/accounts/{user_id}/enable", self._enable)
+        app.router.add_post("/api/v1/login", self._log_in)
         return app
 
     async def _enrol(self, request: web.Request) -> web.Response:
@@ -84,6 +89,18 @@ class IdentityService:
         await self._save()
         headers = {"Location": f"/v1/devices/{device.keyid}"}
         return json_response(self._directory.record(device.keyid), status=201, headers=headers)
+
+    async def _log_in(self, request: web.Request) -> web.Response:
+        fields = await body_fields(request)
+        name = fields.text("name", most=MAX_NAME)
+        password = fields.text("password", most=MAX_PASSWORD)
+        fields.done()
+        outcome, report = self._customers.check(name, password)
+        if outcome == "ok":
+            return json_response({"signed_in": True}, headers={"Haetae-Auth": report})
+        answer = problem(status=401, code="credentials-invalid", title="The name or the password is not right")
+        answer.headers["Haetae-Auth"] = report
+        return answer
 
     async def _device(self, request: web.Request) -> web.Response:
         self._only_services(request)
