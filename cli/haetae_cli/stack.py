@@ -18,10 +18,12 @@ from pathlib import Path
 
 import aiohttp
 import orjson
+from haetae_fds import Mode
 
 from haetae_cli.blocks import open_blocks
 from haetae_cli.children import Child, Children
 from haetae_cli.errors import InputInvalid
+from haetae_cli.fds_service import switched
 from haetae_cli.key_material import KeyMaterial
 from haetae_cli.policy_service import policy_api_words
 from haetae_cli.ports import HOST, ReservedPort, reserve_run
@@ -35,7 +37,7 @@ PASSPORT_ISSUER = "haetae-app"
 MAX_GATEWAYS = 16
 # Offsets from the port base; gateways themselves take the first ones.
 _IDENTITY, _ISSUER, _BANK, _PROVIDER, _DASHBOARD, _ENVOY, _ADMIN = 21, 22, 23, 24, 25, 26, 31
-_POLICY_API = 27
+_POLICY_API, _FDS = 27, 28
 _JWKS = "/.well-known/haetae/passport-jwks.json"
 
 
@@ -50,6 +52,8 @@ class StackOptions:
     redis_url: str | None = None
     store_port: int | None = None
     envoy: bool = False
+    fds: Mode | None = None
+    """Switch fraud detection to this; None leaves it as it is switched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,7 @@ class Started:
     children: Children
     store: Store
     remarks: tuple[str, ...]
+    fds: Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,7 @@ class _Ports:
     dashboard: ReservedPort
     envoy: ReservedPort
     policy_api: ReservedPort
+    fds: ReservedPort
     gateways: tuple[_Gateway, ...]
 
     @property
@@ -150,9 +156,11 @@ async def run_stack(options: StackOptions) -> AsyncIterator[Started]:
                 provider=ports.provider.url,
                 dashboard=ports.dashboard.url if ports.internal else "",
                 policy_api=ports.policy_api.url,
+                fds=ports.fds.url,
             )
             state.announce(running)
-            yield Started(running=running, children=children, store=store, remarks=tuple(remarks))
+            mode = await switched(store.url)
+            yield Started(running=running, children=children, store=store, remarks=tuple(remarks), fds=mode)
 
 
 def _reserve(base: int, folders: list[Path], held: ExitStack, *, workers: int) -> _Ports:
@@ -180,6 +188,7 @@ def _reserve(base: int, folders: list[Path], held: ExitStack, *, workers: int) -
         dashboard=reserve(_DASHBOARD, "the dashboard"),
         envoy=reserve(_ENVOY, "Envoy"),
         policy_api=reserve(_POLICY_API, "the policy API"),
+        fds=reserve(_FDS, "fraud detection"),
         gateways=gateways,
     )
 

@@ -35,6 +35,7 @@ class RunningStack:
     provider: str = ""
     dashboard: str = ""
     policy_api: str = ""
+    fds: str = ""
 
 
 class StateDirectory:
@@ -45,6 +46,7 @@ class StateDirectory:
         self.keys = self.path / "keys"
         self.logs = self.path / "logs"
         self.store = self.path / "store"
+        self.fds = self.path / "fds"
         self.device_file = self.path / "device.json"
         self.identity_file = self.path / "identity.json"
         self.service_token_file = self.path / "service-token"

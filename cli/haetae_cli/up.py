@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from haetae_fds import Mode
+
 from haetae_cli.demo_sso import check_staff
 from haetae_cli.secure import SECURE_GATEWAY, curl_words
 from haetae_cli.signals import run_until_stopped
@@ -38,6 +40,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store-port", type=_positive, metavar="PORT", help="let the store listen on 127.0.0.1:PORT too"
     )
+    parser.add_argument(
+        "--fds",
+        choices=[mode.value for mode in Mode],
+        help="switch fraud detection (default: as it was; at first: enforce)",
+    )
     parser.add_argument("--envoy", action="store_true", help="put Envoy in front of the Secure gateway")
 
 
@@ -61,6 +68,7 @@ def _options(args: argparse.Namespace, state: StateDirectory) -> StackOptions:
         redis_url=os.environ.get("HAETAE_REDIS_URL") or None,
         store_port=args.store_port,
         envoy=args.envoy,
+        fds=None if args.fds is None else Mode(args.fds),
     )
 
 
@@ -113,6 +121,7 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
             ("OpenID provider (development only)", running.provider),
             ("bank (behind the gateway)", running.bank),
             ("policy API", running.policy_api),
+            ("fraud detection", f"{started.fds.value}, {running.fds}/metrics"),
             ("store", f"{started.store.description}, {running.redis_url}"),
             ("state, logs", f"{state.path}, {state.logs.name}/"),
         ]
@@ -126,6 +135,7 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
     terminal.table(
         [
             (f"{called}haetae demo app{named}", "the gateway at work, step by step"),
+            (f"{called}haetae demo attack stuffing{named}", "an attack on the log-in, and what is done about it"),
             (f"{called}haetae demo sso{named}", "staff sign in once for all tools: what to click"),
             (f"{called}haetae request GET {gateway}/api/v1/accounts --enrol{named}", "a signed, encrypted call"),
             (f"{called}haetae block add --user u-1001 --for 5m --reason test{named}", "then try the call again"),

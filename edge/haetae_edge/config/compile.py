@@ -87,6 +87,8 @@ def _located(config: GatewayConfig, directory: Path) -> dict[str, Any]:
         upstream = replace(upstream, ca_file=directory / upstream.ca_file)
     located: dict[str, Any] = {"keys_directory": directory / config.keys_directory, "access_log": log}
     located["upstream"] = upstream
+    if config.events.networks_file is not None:
+        located["events"] = replace(config.events, networks_file=directory / config.events.networks_file)
     if config.tls is not None:
         located["tls"] = config.tls.located(directory)
     if config.oidc is not None and config.oidc.client_key is not None:
