@@ -1,7 +1,7 @@
 """Which pages may make a browser act with a person's session: those of the tool's own origin, and the listed ones.
 
-`Sec-Fetch-Site` says it without doubt where it is sent; `Origin` is the older word for it. Whoever says neither while
-changing something is refused: a browser always says one of them.
+`Sec-Fetch-Site` says it without doubt where it is sent (a page without referrers has `Origin: null` on its own forms);
+`Origin` is the older word for it. Whoever says neither while changing something is refused: a browser always says one.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ def check_origin(request: Request, *, own: str, allowed: frozenset[str]) -> None
     origin = allowed_origin(request, allowed | {own})
     if origin is not None:
         return
-    if b"origin" in request.values or upgrade:
+    if upgrade:
         raise Refusal("foreign-origin", reason="origin")
-    if single(request, b"sec-fetch-site") not in (b"same-origin", b"none"):
-        raise Refusal("foreign-origin", reason="fetch-site")
+    site = single(request, b"sec-fetch-site")
+    stated = request.values.get(b"origin", [b"null"])
+    if site not in (b"same-origin", b"none") or stated != [b"null"]:
+        raise Refusal("foreign-origin", reason="origin" if b"origin" in request.values else "fetch-site")
 
 
 def allowed_origin(request: Request, allowed: frozenset[str]) -> str | None:
