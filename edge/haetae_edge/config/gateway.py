@@ -215,7 +215,7 @@ class EventSettings:
     enabled: Annotated[bool, Doc("Whether events are sent.")] = True
     shards: Annotated[int, Doc("Streams that events are spread over, by network; the same at every gateway.")] = 1
     ring: Annotated[int, Doc("Events that may wait while the store is away.")] = 50_000
-    ceiling: Annotated[int, Doc("Stream entries kept at most when nobody reads them.")] = 50_000
+    ceiling: Annotated[int, Doc("Stream entries kept at most when nobody reads them.")] = 10_000
     networks_file: Annotated[
         FilePath | None, Doc("Whose an address is: lines of `CIDR,asn,country,kind`. Read at the start.")
     ] = None
