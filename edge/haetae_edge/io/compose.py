@@ -229,7 +229,7 @@ class _Routes:
             self._upstream(origin),
             host=_host_of(definition.uri),
             via=self._via,
-            auth_events=definition.metadata.get("auth-events") is True,
+            auth_events=definition.metadata.get("auth-events") == "true",
         )
         send: Send = forwarder.send
         for steps in reversed(built):
