@@ -23,7 +23,7 @@ from haetae_fds import Mode
 from haetae_cli.blocks import open_blocks
 from haetae_cli.children import Child, Children
 from haetae_cli.errors import InputInvalid
-from haetae_cli.fds_service import switched
+from haetae_cli.fds_service import start_fds, switched
 from haetae_cli.key_material import KeyMaterial
 from haetae_cli.policy_service import policy_api_words
 from haetae_cli.ports import HOST, ReservedPort, reserve_run
@@ -256,6 +256,8 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
             ),
         }
         fronts = [await _policy_api(children, state, ports, store.url)]
+        listen = f"{HOST}:{ports.fds.number}"
+        fronts.append(await start_fds(children, state, store.url, listen=listen, mode=options.fds))
         fronts += [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
         await _all_ready(children, session, fronts)
         await _all_ready(children, session, await _behind_gateways(ports, children))
