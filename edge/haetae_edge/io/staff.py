@@ -30,7 +30,7 @@ from haetae_oidc import (
     SettingsInvalid,
 )
 from haetae_oidc.io.staff_sign_in import StaffSignIn
-from haetae_policy import Action, Record
+from haetae_policy import Action, Api, Record, Subject
 
 from haetae_edge.config.gateway import GatewayConfig
 from haetae_edge.config.staff import OidcSettings
@@ -224,11 +224,17 @@ class _Ending:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def consider(self, record: Record) -> None:
-        """A policy that also wants an address or a device concerns more than a session: new requests are refused."""
-        subject = record.subject
-        if not self._policies.loaded or record.action not in (Action.BLOCK, Action.CHALLENGE):
+        """Only what shuts the person out of this whole gateway, without further conditions, ends a session.
+
+        A policy that also wants an address or a device, or is about one API, refuses those requests itself; a shadow
+        policy refuses nothing.
+        """
+        subject, api = record.subject, record.api
+        if record.shadow or not self._policies.loaded or record.action not in (Action.BLOCK, Action.CHALLENGE):
             return
-        if record.api.gateway not in (None, self._gateway) or subject.ip is not None or subject.device is not None:
+        if api not in (Api(), Api(gateway=self._gateway)):
+            return
+        if subject != Subject(session=subject.session, user=subject.user):
             return
         if subject.session is not None or subject.user is not None:
             task = asyncio.create_task(self._end(subject.session, subject.user))
