@@ -1,7 +1,8 @@
 """Who signed in: the session's view of verified claims.
 
 Rules kept: claims have their types or the login is refused; numbers and sizes are bounded; what belongs to the protocol
-is left behind. UserInfo adds what the ID token does not say and never replaces what it says.
+is left behind. UserInfo adds what the ID token does not say and never replaces what it says. An address that the
+provider calls unverified is nobody's: anyone could have typed in a colleague's.
 
 Not done here: verifying tokens; deciding what a group may do.
 """
@@ -41,7 +42,7 @@ def read_person(id_claims: Mapping[str, Any], userinfo: Mapping[str, Any] | None
         raise LoginInvalid("claims-too-large")
     return Person(
         name=_text(merged, "name"),
-        email=_text(merged, "email"),
+        email=_email(merged),
         username=_text(merged, "preferred_username"),
         groups=_groups(merged, groups_claim),
         claims=claims,
@@ -55,6 +56,13 @@ def _text(claims: Mapping[str, Any], name: str) -> str | None:
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
         raise LoginInvalid(f"claim-{name}")
     return value or None
+
+
+def _email(claims: Mapping[str, Any]) -> str | None:
+    """The address; None when `email_verified` (OpenID Connect Core 5.1) is there and is not true."""
+    # Some providers write the boolean as text; those that leave it out vouch for what they say at all.
+    verified = claims.get("email_verified", True)
+    return _text(claims, "email") if verified is True or verified == "true" else None
 
 
 def _groups(claims: Mapping[str, Any], path: str) -> frozenset[str]:

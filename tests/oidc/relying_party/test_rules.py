@@ -146,6 +146,30 @@ def test_groups_are_found_by_whole_name_first_and_by_path_second() -> None:
     assert read_person(claims, None, groups_claim="none").groups == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("verified", "email"),
+    [
+        (True, "boss@bank.example"),
+        ("true", "boss@bank.example"),
+        (..., "boss@bank.example"),
+        (False, None),
+        ("false", None),
+        ("", None),
+        (1, None),
+        (None, None),
+        ([True], None),
+    ],
+)
+def test_address_that_the_provider_did_not_verify_is_nobodys(verified: object, email: str | None) -> None:
+    claims = {"sub": "u-7", "email": "boss@bank.example"} | ({} if verified is ... else {"email_verified": verified})
+    assert read_person(claims, None, groups_claim="groups").email == email
+
+
+def test_userinfo_that_calls_an_address_unverified_is_heard() -> None:
+    person = read_person({"email": "boss@bank.example"}, {"email_verified": False}, groups_claim="groups")
+    assert person.email is None
+
+
 def test_client_assertion_is_signed_short_lived_and_for_the_issuer_only() -> None:
     raw = ed_key()
     key = parse_private_jwk(
