@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, Protocol
 from urllib.parse import quote
@@ -17,8 +17,23 @@ from haetae_edge.template import parse_template
 Identity = Literal["headers", "assertion", "none"]
 NameFrom = Literal["username", "email", "subject"]
 
-#: Fields by which a tool could take somebody else's word for who is calling; no tool gets them from outside.
-STRIPPED: Final = frozenset({b"authorization", b"x-remote-groups", b"x-remote-email", b"x-jwt-assertion"})
+#: Fields by which some tool takes a caller's word for who is calling. No tool gets them from outside, because which
+#: one is behind a route is more than a route knows.
+STRIPPED: Final = frozenset(
+    {
+        b"authorization",
+        b"es-client-authentication",
+        b"es-secondary-authorization",
+        b"es-secondary-x-client-authentication",
+        b"es-security-runas-user",
+        b"x-access-token",
+        b"x-grafana-id",
+        b"x-jwt-assertion",
+        b"x-remote-email",
+        b"x-remote-groups",
+    }
+)
+STRIPPED_FAMILIES: Final = (b"x-webauth-",)
 
 _PRINTABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _MAX_NAME: Final = 256
@@ -94,28 +109,20 @@ class IdleExempt:
 class Preset:
     """One tool.
 
-    `headers` writes the plain identity fields of a person under a log-in name; `fields` and `families` are names (`-`
-    for every separator) that only the gateway may send. `assertion` is where the tool expects a signed assertion, and
-    what stands before it; None where it can verify none of ours. `api_paths` hold no pages; `no_return` are pages that
-    a new sign-in should not lead back to, such as the tool's own for signing out. `calm_upgrades` delays refusals of
-    upgrades to a tool that would ask again at once.
+    `headers` writes the plain identity fields of a person under a log-in name. `assertion` is where the tool expects a
+    signed assertion, and what stands before it; None where it can verify none of ours. `api_paths` hold no pages;
+    `no_return` are pages that a new sign-in should not lead back to, such as the tool's own for signing out.
+    `calm_upgrades` delays refusals of upgrades to a tool that would ask again at once.
     """
 
     name: str
     identity: Identity
     headers: Callable[[Person, str], Fields]
-    fields: frozenset[bytes] = frozenset()
-    families: tuple[bytes, ...] = ()
     assertion: tuple[bytes, bytes] | None = None
     idle_exempt: tuple[IdleExempt, ...] = ()
     api_paths: tuple[str, ...] = ()
     no_return: tuple[str, ...] = ()
     calm_upgrades: bool = False
-    stripped: frozenset[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        own = frozenset() if self.assertion is None else frozenset({self.assertion[0]})
-        object.__setattr__(self, "stripped", STRIPPED | self.fields | (own - {b"x-passport"}))
 
     def is_api(self) -> Callable[[str], bool]:
         """Whether a path holds no pages."""
@@ -134,10 +141,11 @@ def _any_of(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 def log_in_name(person: Person, name_from: NameFrom) -> str:
     """The name by which tools know somebody. One sort of name never stands in for another: they may collide.
 
-    Raises NameUnusable when the provider told none.
+    Raises NameUnusable when the provider told none, or one with white space around it.
     """
     name = {"username": person.username, "email": person.email, "subject": person.subject}[name_from]
-    if not name or not name.strip():
+    if not name or name != name.strip():
+        # Encoders and tools drop white space around a name, and what is left may be somebody else's.
         raise NameUnusable
     return name
 
