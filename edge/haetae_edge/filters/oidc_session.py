@@ -25,7 +25,17 @@ from haetae_edge.staff.navigation import Asker, asker
 from haetae_edge.staff.origins import check_origin, parse_web_origin
 from haetae_edge.staff.ports import Session
 from haetae_edge.staff.present import Presenter, login_path, return_to
-from haetae_edge.staff.presets import PRESETS, Identity, IdleExempt, NameFrom, NameUnusable, Preset, log_in_name
+from haetae_edge.staff.presets import (
+    PRESETS,
+    STRIPPED,
+    STRIPPED_FAMILIES,
+    Identity,
+    IdleExempt,
+    NameFrom,
+    NameUnusable,
+    Preset,
+    log_in_name,
+)
 from haetae_edge.staff.requirement import Requirement
 
 _SESSION: Final = "staff.session"
@@ -189,11 +199,10 @@ class _Door:
 
     def _clean(self, exchange: Exchange) -> None:
         """Take out our cookies and every field by which others could speak for the gateway."""
-        stripped, families = self._preset.stripped, self._preset.families
         kept: Fields = []
         for pair in exchange.fields:
             name = folded(pair[0])
-            if name != b"cookie" and name not in stripped and not (families and name.startswith(families)):
+            if name != b"cookie" and name not in STRIPPED and not name.startswith(STRIPPED_FAMILIES):
                 kept.append(pair)
         cookies = foreign_cookies(exchange.request.values.get(b"cookie", ()))
         if cookies is not None:

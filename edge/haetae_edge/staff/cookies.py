@@ -25,6 +25,7 @@ _VALUE = re.compile(rb"[A-Za-z0-9_\-.]{1,512}")
 _FAMILY: Final = b"__host-haetae-"
 _IGNORABLE: Final = re.compile(rb"[\x00-\x20\x7f-\xff\"'\\]")
 _LOGIN_SECONDS: Final = 600
+_ATTRIBUTES: Final = frozenset({b"$version", b"$path", b"$domain", b"$port"})
 
 
 class CookiesUnusable(Exception):
@@ -43,7 +44,7 @@ def read_cookie(lines: Sequence[bytes], name: bytes) -> str | None:
     found: str | None = None
     for piece in _pieces(lines):
         given, mark, value = piece.partition(b"=")
-        if given[:1] == b"$":
+        if given.lower() in _ATTRIBUTES:
             raise CookiesUnusable("cookie-version")
         if given == name and mark:
             if found is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from haetae_edge.filters.oidc_session import OidcSession
@@ -131,9 +132,7 @@ async def test_refused_socket_of_a_tool_that_reconnects_at_once_has_to_wait() ->
         (OidcSession(max_auth_age=300), {"auth_time": 2**40}, 200),
     ],
 )
-async def test_what_a_route_demands_of_a_session_is_kept(
-    door: OidcSession, badge: dict[str, object], status: int
-) -> None:
+async def test_what_a_route_demands_of_a_session_is_kept(door: OidcSession, badge: dict[str, Any], status: int) -> None:
     async with staff_world(door, signed_in=True, **badge) as staff:
         assert (await staff.ask(b"GET /app", SCRIPT, COOKIE)).status == status
         assert len(staff.edge.upstream.requests) == (status == 200)

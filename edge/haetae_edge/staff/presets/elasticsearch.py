@@ -6,19 +6,8 @@ here is a page.
 
 from __future__ import annotations
 
-from typing import Final
-
 from haetae_edge.exchange import Fields
 from haetae_edge.staff.presets.model import Person, Preset, exact
-
-RUN_AS_FIELDS: Final = frozenset(
-    {
-        b"es-security-runas-user",
-        b"es-secondary-authorization",
-        b"es-client-authentication",
-        b"es-secondary-x-client-authentication",
-    }
-)
 
 
 def run_as(person: Person, name: str) -> Fields:
@@ -26,6 +15,4 @@ def run_as(person: Person, name: str) -> Fields:
     return [(b"es-security-runas-user", exact(name))]
 
 
-ELASTICSEARCH = Preset(
-    name="elasticsearch", identity="headers", headers=run_as, fields=RUN_AS_FIELDS, api_paths=("/**",)
-)
+ELASTICSEARCH = Preset(name="elasticsearch", identity="headers", headers=run_as, api_paths=("/**",))

@@ -6,14 +6,13 @@ The service user's `Authorization` is set by the route (`AddRequestHeader`). Kib
 
 from __future__ import annotations
 
-from haetae_edge.staff.presets.elasticsearch import RUN_AS_FIELDS, run_as
+from haetae_edge.staff.presets.elasticsearch import run_as
 from haetae_edge.staff.presets.model import IdleExempt, Preset
 
 KIBANA = Preset(
     name="kibana",
     identity="headers",
     headers=run_as,
-    fields=RUN_AS_FIELDS,
     idle_exempt=(IdleExempt(header="kbn-system-request"), IdleExempt(header="kbn-system-api")),
     api_paths=("/api/**", "/internal/**"),
     no_return=("/login", "/logout", "/security/logged_out"),
