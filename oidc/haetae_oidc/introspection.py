@@ -2,6 +2,7 @@
 
 Rules kept:
 - Only `active` that is the JSON value true counts; `"true"`, 1 and a missing member do not.
+- An active token of another kind (a refresh token, an ID token) is refused: services call those active, too.
 - Issuer, audience, times and confirmation are checked again here: an endpoint may know a token that is not for us.
 - An answer is remembered under the endpoint *and* the hash of the token, for a short time and never past `exp`; what a
   route needs (scopes, confirmation) is judged on every use, so that one route's "yes" is not another's.
@@ -11,6 +12,7 @@ Not done here: HTTP (`io/introspection.py`), scopes (`AccessToken.require_scopes
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -22,6 +24,13 @@ from haetae_oidc.errors import IntrospectionUnavailable, SettingsInvalid, TokenI
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_REMEMBERED_SECONDS: Final = 300
+#: Where services say what kind of token they speak of: RFC 7662 section 2.2, Ory and Amazon, Keycloak. Refresh tokens
+#: live long and were never meant to be sent to us.
+_ACCESS_TOKEN: Final = {
+    "token_type": frozenset({"bearer", "dpop", "access_token", "urn:ietf:params:oauth:token-type:access_token"}),
+    "token_use": frozenset({"access_token", "access"}),
+    "typ": frozenset({"bearer", "dpop", "at+jwt", "jwt"}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +84,7 @@ def read_introspection_answer(
         raise IntrospectionUnavailable("no boolean `active`")
     if not active:
         return None
+    _check_kind(answer)
     claims = {name: value for name, value in answer.items() if name != "active"}
     claims.setdefault("iss", policy.issuer)
     # RFC 7662 makes these optional. A client's own token may name no other subject than the client.
@@ -87,6 +97,16 @@ def read_introspection_answer(
     if policy.audience not in access.audience:
         raise TokenInvalid("audience")
     return access
+
+
+def _check_kind(answer: Mapping[str, object]) -> None:
+    """Raises TokenInvalid when the service says that this is something else than an access token (RFC 8725 3.12)."""
+    for name, accepted in _ACCESS_TOKEN.items():
+        if name not in answer:
+            continue
+        kind = answer[name]
+        if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in accepted:
+            raise TokenInvalid("type")
 
 
 def check_introspected(access: AccessToken, policy: IntrospectionPolicy, *, now: float) -> None:

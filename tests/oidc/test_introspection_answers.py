@@ -55,6 +55,43 @@ def test_inactive_answer_is_no_token() -> None:
     assert read(answer(active=False)) is None
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"token_use": "refresh_token"},
+        {"token_use": "id"},
+        {"token_use": None},
+        {"token_type": "refresh_token"},
+        {"token_type": ["Bearer"]},
+        {"token_type": "Bearer", "token_use": "refresh_token"},
+        {"typ": "Refresh"},
+        {"typ": "Offline"},
+        {"typ": "ID"},
+        {"typ": "logout+jwt"},
+    ],
+)
+def test_active_token_of_another_kind_is_no_access_token(kind: dict[str, object]) -> None:
+    with pytest.raises(TokenInvalid) as caught:
+        read(answer(**kind))
+    assert caught.value.reason == "type"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"token_type": "Bearer"},
+        {"token_type": "DPoP"},
+        {"token_type": "access_token"},
+        {"token_use": "access_token", "token_type": "Bearer"},
+        {"typ": "Bearer"},
+        {"typ": "at+jwt"},
+        {"typ": "application/at+JWT"},
+    ],
+)
+def test_token_that_is_called_an_access_token_in_any_of_the_usual_words_is_one(kind: dict[str, object]) -> None:
+    assert token(**kind).subject == "u-1"
+
+
 @pytest.mark.parametrize("active", ["true", 1, 1.0, None, [True], {}, ...])
 def test_only_the_json_values_true_and_false_are_an_answer(active: object) -> None:
     with pytest.raises(IntrospectionUnavailable):
