@@ -144,9 +144,11 @@ class Introspector:
     async def _ask(self, key: bytes, token: str) -> AccessToken | None:
         loop = asyncio.get_running_loop()
         moment = self._forgotten
+        called: float | None = None
         try:
             async with asyncio.timeout(self._settings.seconds):
                 async with self._slots:
+                    called = loop.time()
                     access = await self._call(token)
         except TokenInvalid:
             # The service answered; what it said of the token is another matter.
@@ -155,7 +157,10 @@ class Introspector:
                 self._memory.remember(key, None, self.policy, now=self._clock())
             raise
         except (IntrospectionUnavailable, ClientError, TimeoutError, OSError, ValueError) as why:
-            self._breaker.failed(now=loop.time())
+            # Time spent waiting for others is not the service's: a flood of invented tokens opens no breaker.
+            given = 0.0 if called is None else loop.time() - called
+            if not isinstance(why, TimeoutError) or given >= self._settings.seconds / 2:
+                self._breaker.failed(now=loop.time())
             _LOG.warning("no introspection by %s: %s", self.policy.issuer, type(why).__name__)
             raise IntrospectionUnavailable("no usable answer") from why
         self._breaker.succeeded(now=loop.time())
