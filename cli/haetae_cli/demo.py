@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     app = shows.add_parser("app", help="a mobile app's signed, encrypted calls, and attacks on them")
     app.add_argument("--state", type=Path, metavar="DIR", help="the running stack (default: .haetae)")
     app.add_argument("--config", type=Path, default=Path("config"), metavar="DIR", help="gateways, when none runs")
-    demo_attack.arguments(shows.add_parser("attack", help="one attack in a simulated world, and what is done about it"))
+    demo_attack.arguments(shows.add_parser("attack", help="an attack on the log-in, and what is done about it"))
     demo_sso.arguments(shows.add_parser("sso", help="staff sign in once for all tools: what to click, and a walk"))
 
 

@@ -1,7 +1,8 @@
-"""``haetae demo attack``: one attack in a simulated world, live, and what fraud detection does about it.
+"""``haetae demo attack``: one attack, live, and what fraud detection does about it.
 
-Engine and world run in this process and no gateway is involved: the show says so. Virtual time passes `--speed` times
-as fast as real time; without a terminal the decisions and the outcome are printed as plain lines.
+On the running stack (:mod:`haetae_cli.demo_attack_live`), or with ``--simulated`` in a simulated world: then engine and
+world run in this process, no gateway is involved, and the show says so. Virtual time passes `--speed` times as fast as
+real time; without a terminal the decisions and the outcome are printed as plain lines.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from haetae_demo.attack import CASES, Case, Moment, Town, ordinary, play_case
@@ -20,6 +22,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from haetae_cli import demo_attack_kinds, demo_attack_live
 from haetae_cli.errors import InputInvalid
 from haetae_cli.terminal import printable
 from haetae_cli.worlds import engine_loop, label_of, planned, warm_world
@@ -31,9 +34,13 @@ _COLOURS = {"block": "red", "challenge": "yellow", "throttle": "cyan", "alert": 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("kind", nargs="?", default="stuffing_distributed", metavar="KIND", help="or how it begins")
+    parser.add_argument("kind", nargs="?", default="stuffing", metavar="KIND", help="or how it begins")
     parser.add_argument("--list", action="store_true", dest="list_kinds", help="say what attacks there are")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="which world (default: 1)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of chance (default: another each time; 1 if simulated)")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="the running stack (default: .haetae)")
+    parser.add_argument("--rate", type=_positive, default=20.0, metavar="N", help="attempts a second (default: 20)")
+    parser.add_argument("--seconds", type=_positive, default=10.0, metavar="N", help="how long (default: 10)")
+    parser.add_argument("--simulated", action="store_true", help="in a simulated world, without a stack")
     parser.add_argument("--people", type=int, default=600, metavar="N", help="how many live there (default: 600)")
     parser.add_argument(
         "--speed", type=float, default=20.0, metavar="X", help="virtual seconds in a second; 0: at once (default: 20)"
@@ -45,15 +52,23 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     if args.list_kinds:
         table = Table.grid(padding=(0, 2))
+        for kind in demo_attack_kinds.KINDS:
+            table.add_row(Text(kind.name, "bold"), kind.summary + ", on the running stack")
         for case in CASES.values():
-            table.add_row(Text(case.name, "bold" if case.hostile else ""), case.summary)
+            table.add_row(Text(case.name, "bold" if case.hostile else ""), case.summary + " (--simulated)")
         console.print(table)
         return 0
+    if not args.simulated:
+        live = demo_attack_kinds.find(args.kind)
+        if live is not None:
+            return demo_attack_live.run(args, live)
+        find(args.kind)
+        raise InputInvalid(f"{printable(args.kind, most=60)} is played in a simulated world only: add --simulated")
     case = find(args.kind)
     if args.people < 50 or args.speed < 0:
         raise InputInvalid("--people: at least 50; --speed: not below 0")
     console.print(Text("Engine and a simulated world in this process; no gateway is involved.", "dim"))
-    shape = replace(ordinary(args.seed), people=args.people)
+    shape = replace(ordinary(1 if args.seed is None else args.seed), people=args.people)
     console.print(f"{args.people} people live through {shape.warm_hours} plain hours first …")
     world = warm_world(shape, engine_loop)
     town, loop = world.copy()
@@ -62,6 +77,13 @@ def run(args: argparse.Namespace) -> int:
     _perform(show, console, speed=args.speed)
     show.conclude(console)
     return 0
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0.1 <= number <= 1000:
+        raise argparse.ArgumentTypeError("must be from 0.1 to 1000")
+    return number
 
 
 def find(word: str) -> Case:

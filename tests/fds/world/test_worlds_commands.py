@@ -70,7 +70,7 @@ def test_worlds_refuses_a_case_it_does_not_know(capsys: pytest.CaptureFixture[st
 
 
 def test_the_show_runs_an_attack_and_says_that_no_gateway_is_involved(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "attack", "stuffing", "--speed", "0", "--people", "100"]) == 0
+    assert main(["demo", "attack", "stuffing", "--simulated", "--speed", "0", "--people", "100"]) == 0
     shown = capsys.readouterr().out
     assert "no gateway is involved" in shown
     assert "first refused after" in shown
@@ -78,5 +78,5 @@ def test_the_show_runs_an_attack_and_says_that_no_gateway_is_involved(capsys: py
 
 
 def test_the_show_refuses_an_attack_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "attack", "nonsense"]) == 1
+    assert main(["demo", "attack", "nonsense", "--simulated"]) == 1
     assert "no such attack" in capsys.readouterr().err
