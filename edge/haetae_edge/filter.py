@@ -8,7 +8,7 @@ file and line. `build` runs once per route, at start; nothing about configuratio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -39,7 +39,7 @@ class Steps:
     """What a filter does: steps on the way in with their phases, a wrapper around sending, a step on the way out.
 
     Response steps run in the reverse of the filters' order, as in Spring Cloud Gateway. `preflight` answers a browser's
-    question whether it may make a call (CORS) in the place of all other steps.
+    question whether it may make a call (CORS) in the place of all other steps but the early blocks.
     """
 
     request: tuple[tuple[Phase, Step], ...] = ()
@@ -67,3 +67,9 @@ class Filter(Protocol):
     def build(self, context: BuildContext) -> Steps:
         """Compile for one route."""
         ...
+
+
+def in_order(built: Iterable[Steps], *, only: Phase | None = None) -> tuple[Step, ...]:
+    """The steps of a route's filters on the way in, by phase and then as listed; those of one phase with `only`."""
+    placed = [placed for steps in built for placed in steps.request if only in (None, placed[0])]
+    return tuple(step for _, step in sorted(placed, key=lambda pair: pair[0]))

@@ -68,7 +68,7 @@ class Pipeline:
         if endpoint is not None:
             return await endpoint(exchange)
         if request.method == "OPTIONS":
-            preflight = self._preflight(exchange)
+            preflight = await self._preflight(exchange)
             if preflight is not None:
                 return preflight
         matched = self._table.match(request)
@@ -86,10 +86,11 @@ class Pipeline:
                 await pending
         return await route.send(exchange)
 
-    def _preflight(self, exchange: Exchange) -> Response | None:
+    async def _preflight(self, exchange: Exchange) -> Response | None:
         """The answer to a CORS preflight (Fetch standard, section 3.2.2), where its route answers those.
 
         The route is that of the call which the browser asks for: a route for POST alone would never see the question.
+        Nobody is authenticated yet, but what is blocked by its address gets no answer here either.
         """
         request = exchange.request
         asked = request.values.get(b"access-control-request-method")
@@ -99,6 +100,10 @@ class Pipeline:
         if matched is None or matched[0].preflight is None:
             return None
         exchange.route, exchange.variables = matched
+        for step in matched[0].before_preflight:
+            pending = step(exchange)
+            if pending is not None:
+                await pending
         return matched[0].preflight(exchange)
 
     def refuse(self, refusal: Refusal, *, exchange: Exchange | None) -> Response:

@@ -32,7 +32,7 @@ class RouteDefinition:
 class Route:
     """A compiled route: what runs before the request is forwarded, how it is sent, what runs on the answer.
 
-    `preflight` answers CORS preflights for it, where one of its filters does.
+    `preflight` answers CORS preflights for it, where one of its filters does, after the steps in `before_preflight`.
     """
 
     definition: RouteDefinition
@@ -42,3 +42,4 @@ class Route:
     send: Send
     after: tuple[ResponseStep, ...]
     preflight: Callable[[Exchange], Response] | None = None
+    before_preflight: tuple[Step, ...] = ()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from haetae_edge.address import AddressReader
 from haetae_edge.deadlines import Deadlines
 from haetae_edge.exchange import Exchange, Response, Send
-from haetae_edge.filter import BuildContext, Filter
+from haetae_edge.filter import BuildContext, Filter, Phase, in_order
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.server import ClientConnection, GatewayServer
 from haetae_edge.io.upstream import Origin, Upstream, UpstreamSettings
@@ -164,7 +164,6 @@ def _bind(index: int, route: RouteUnderTest, upstream: Upstream, services: Servi
     send: Send = Forwarder(upstream, host=host, via=VIA, auth_events=route.auth_events).send
     for steps in reversed(built):
         send = steps.around(send) if steps.around is not None else send
-    placed = [step for steps in built for step in steps.request]
     return Route(
         definition=RouteDefinition(
             id=route.id,
@@ -178,10 +177,11 @@ def _bind(index: int, route: RouteUnderTest, upstream: Upstream, services: Servi
         ),
         id=route.id,
         index=index,
-        before=tuple(step for _, step in sorted(placed, key=lambda pair: pair[0])),
+        before=in_order(built),
         send=send,
         after=tuple(steps.response for steps in reversed(built) if steps.response is not None),
         preflight=next((steps.preflight for steps in built if steps.preflight is not None), None),
+        before_preflight=in_order(built, only=Phase.EARLY_BLOCK),
     )
 
 

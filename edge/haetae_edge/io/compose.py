@@ -23,8 +23,8 @@ from haetae_policy.reference import KEY_BYTES, ReferenceMaker
 
 from haetae_edge.address import AddressReader
 from haetae_edge.config.gateway import GatewayConfig, IssuerSettings, UpstreamPoolSettings
-from haetae_edge.exchange import Send, Step
-from haetae_edge.filter import BuildContext, Steps
+from haetae_edge.exchange import Send
+from haetae_edge.filter import BuildContext, Phase, in_order
 from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.io.certificates import add_certificates
 from haetae_edge.io.events import Events, open_events
@@ -239,10 +239,11 @@ class _Routes:
             definition=definition,
             id=definition.id,
             index=index,
-            before=_in_order(built),
+            before=in_order(built),
             send=send,
             after=tuple(steps.response for steps in reversed(built) if steps.response is not None),
             preflight=next((steps.preflight for steps in built if steps.preflight is not None), None),
+            before_preflight=in_order(built, only=Phase.EARLY_BLOCK),
         )
 
     def _upstream(self, origin: Origin) -> Upstream:
@@ -258,11 +259,6 @@ class _Routes:
         """Close every connection to every upstream."""
         for upstream in self._upstreams.values():
             await upstream.close()
-
-
-def _in_order(built: list[Steps]) -> tuple[Step, ...]:
-    placed = [placed for steps in built for placed in steps.request]
-    return tuple(step for _, step in sorted(placed, key=lambda pair: pair[0]))
 
 
 def _host_of(uri: str) -> bytes:

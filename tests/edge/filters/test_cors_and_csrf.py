@@ -4,18 +4,21 @@ import pytest
 from haetae_edge.config.values import ArgumentError
 from haetae_edge.filter import Filter
 from haetae_edge.filters.add_response_header import AddResponseHeader
+from haetae_edge.filters.block import Block
 from haetae_edge.filters.cors import Cors
 from haetae_edge.filters.csrf import Csrf
 from haetae_edge.filters.verify_jwt import VerifyJwt
 from haetae_edge.predicates.method import Method
 from haetae_edge.predicates.path import Path
 from haetae_edge.tokens.origins import parse_origin_pattern, parse_origin_text
+from haetae_policy import Action, Api, Record, Subject, parse_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.edge.tokens.gate import Gate, gate
+from tests.edge.tokens.gate import NOW, Gate, gate
 from tests.simulator.client import Answer
 from tests.simulator.gateway import RouteUnderTest, gateway
+from tests.simulator.policies import MemoryPolicies
 from tests.simulator.upstream import ok, recording_upstream
 from tests.simulator.world import World, world
 
@@ -54,6 +57,23 @@ async def test_preflight_is_answered_before_authentication_and_never_reaches_the
         assert answer.value(b"access-control-max-age") == b"600"
         assert b"Origin" in answer.values(b"vary")
         assert g.edge.upstream.requests == []
+
+
+async def test_preflight_from_a_blocked_address_is_refused_and_says_nothing_of_the_route() -> None:
+    policies = MemoryPolicies()
+    async with gate(CORS, Block(), VerifyJwt(), policies=policies) as g:
+        assert (await ask(g, *preflight(APP, "POST"), method="OPTIONS")).status == 204
+        everyone = Subject(ip=parse_network("127.0.0.0/8"))
+        policies.put(Record(pid=1, ver=1, exp_ms=(NOW + 60) * 1000, action=Action.BLOCK, subject=everyone, api=Api()))
+        answer = await ask(g, *preflight(APP, "POST"), method="OPTIONS")
+        assert (answer.status, answer.problem()) == (403, "blocked")
+        assert answer.values(b"access-control-allow-methods") == []
+
+
+async def test_preflight_is_not_answered_while_the_policies_are_not_known() -> None:
+    async with gate(CORS, Block(), VerifyJwt(), policies=MemoryPolicies(loaded=False)) as g:
+        answer = await ask(g, *preflight(APP, "POST"), method="OPTIONS")
+        assert (answer.status, answer.problem()) == (503, "policies-unavailable")
 
 
 @pytest.mark.parametrize(
