@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import secrets
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,7 +33,7 @@ from yarl import URL
 from tests.simulator.client import Client, connect
 from tests.simulator.valkey import Valkey, valkey
 
-CONFIG = Path(__file__).parents[2] / "config"
+APP = Path(__file__).parents[2] / "config" / "app"
 ACCOUNTS, TRANSFERS = "/api/v1/accounts", "/api/v1/transfers"
 WORKERS, CONNECTIONS = 2, 24
 DOWN = (503, "replay-store-unavailable")
@@ -72,10 +73,12 @@ class Seen:
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Stack]:
     """The stack of `haetae up` on free ports, with a store that the test can hang and kill; both people enrolled."""
+    config = folder / "config"
+    shutil.copytree(APP, config / "app")
     async with valkey() as store:
         options = StackOptions(
             state=StateDirectory(folder / "state"),
-            config=CONFIG,
+            config=config,
             port_base=0,
             workers=WORKERS,
             redis_url=store_url(store),
