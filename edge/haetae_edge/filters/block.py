@@ -13,6 +13,7 @@ from functools import partial
 from typing import ClassVar, Literal
 
 from haetae_policy import Action, ApiFacts, Facts, Verdict
+from haetae_policy.model import RANK
 
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Caller, Exchange
@@ -87,7 +88,7 @@ class _Enforcer:
         now_ms = int(self._clock() * 1000)
         verdict = self._verdict(exchange, now_ms, observed)
         if observed:
-            exchange.facts.observed = tuple(entry.policy_id for entry in observed)
+            exchange.facts.observed = tuple(dict.fromkeys(entry.policy_id for entry in observed))
         if verdict is not None:
             self._enforce(exchange, verdict, now_ms)
         exchange.still_allowed = partial(self._still_allowed, exchange)
@@ -97,12 +98,22 @@ class _Enforcer:
         return verdict is None or verdict.action not in (Action.BLOCK, Action.CHALLENGE)
 
     def _verdict(self, exchange: Exchange, now_ms: int, observed: list[Verdict]) -> Verdict | None:
+        """The strictest word. Who shows a token beside a certificate is two clients, and policies may name either."""
+        caller = exchange.caller
+        verdict = self._verdict_on(exchange, caller.client, now_ms, observed)
+        if caller.service is None or caller.service == caller.client:
+            return verdict
+        return _strictest(verdict, self._verdict_on(exchange, caller.service, now_ms, observed))
+
+    def _verdict_on(
+        self, exchange: Exchange, client: str | None, now_ms: int, observed: list[Verdict]
+    ) -> Verdict | None:
         caller = exchange.caller
         facts = Facts(
             session=caller.session,
             device=caller.device,
             user=caller.user or caller.owner,
-            client=caller.client,
+            client=client,
             ip=exchange.request.client.key,
             trusted=self._is_established(caller),
         )
@@ -155,6 +166,15 @@ class _Enforcer:
             reason="policy-block",
             headers=((b"retry-after", b"%d" % verdict.retry_after_s(now_ms)),),
         )
+
+
+def _strictest(one: Verdict | None, other: Verdict | None) -> Verdict | None:
+    """Of two words on one request the stricter; of two throttles, both."""
+    if one is None or other is None:
+        return one or other
+    if one.action is Action.THROTTLE and other.action is Action.THROTTLE:
+        return one._replace(also=(*one.also, other, *other.also))
+    return other if RANK[other.action] > RANK[one.action] else one
 
 
 def _strictness(throttle: Verdict) -> float:

@@ -102,3 +102,37 @@ def test_a_device_that_was_enrolled_just_now_is_a_strangers_whoever_signs_in_on_
             late(made)
     else:
         late(made)
+
+
+def with_certificate_and_token(block: Steps) -> Exchange:
+    """One request of a service that shows an OAuth client's token, too."""
+    made = exchange("/x")
+    made.caller.service, made.caller.client = "spiffe://td/a", "partner-1"
+    made.caller.client_id = "partner-1"
+    block.request[1][1](made)
+    return made
+
+
+@pytest.mark.parametrize("name", ["spiffe://td/a", "partner-1"])
+def test_client_blocked_by_either_of_its_names_is_not_let_in_by_the_other(name: str) -> None:
+    policies = MemoryPolicies()
+    block = steps(policies)
+    made = with_certificate_and_token(block)
+    assert made.still_allowed is not None
+    assert made.still_allowed()
+    subject = Subject(client=name)
+    policies.put(Record(pid=1, ver=1, exp_ms=60_000, action=Action.BLOCK, subject=subject, api=Api()))
+    with pytest.raises(Refusal) as caught:
+        with_certificate_and_token(block)
+    assert caught.value.problem == "blocked"
+    assert not made.still_allowed()
+
+
+def test_throttles_on_both_names_of_a_client_count() -> None:
+    strict = throttle(1, Rate(1, 60), Subject(client="spiffe://td/a"))
+    generous = throttle(2, Rate(50, 60), Subject(client="partner-1"))
+    block = steps(MemoryPolicies(strict, generous))
+    with_certificate_and_token(block)
+    with pytest.raises(Refusal) as caught:
+        with_certificate_and_token(block)
+    assert caught.value.problem == "throttled"
