@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from hashlib import sha256
 from secrets import token_bytes
 from ssl import SSLContext
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from haetae_crypto.b64url import b64url_encode
 from haetae_crypto.jwks import JwkSet
@@ -79,7 +79,7 @@ class StaffSignIn:
         )
         self._copies: OrderedDict[bytes, tuple[float, StaffSession]] = OrderedDict()
         self._recent = RecentSessions(session.recheck)
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[Any]] = set()
         self._ended.on_ended(self._forget)
 
     async def __aenter__(self) -> Self:
@@ -287,10 +287,14 @@ class StaffSignIn:
             token = await self._provider.verify(check)
         except TokenInvalid as why:
             raise LogoutTokenInvalid(why.reason) from why
+        # A provider that hangs up meanwhile must not leave a token that is used and sessions that go on.
+        return await asyncio.shield(self._kept(self._carry_out(token, now=now)))
+
+    async def _carry_out(self, token: LogoutToken, *, now: float) -> int:
         seconds = max(1, token.expires_at + 2 * self._provider.settings.leeway - int(now))
-        if not await self._store.claim_logout(issuer=token.issuer, token_id=token.token_id, seconds=seconds):
-            raise LogoutTokenInvalid("replayed")
         try:
+            if not await self._store.claim_logout(issuer=token.issuer, token_id=token.token_id, seconds=seconds):
+                raise LogoutTokenInvalid("replayed")
             ended = await self._store.end_listed(issuer=token.issuer, subject=token.subject, sid=token.sid)
         except SessionStoreUnavailable:
             self._chore(self._store.unclaim_logout(issuer=token.issuer, token_id=token.token_id))
@@ -320,6 +324,18 @@ class StaffSignIn:
 
     async def _revoke(self, refresh_token: str, *, now: float) -> None:
         await self._provider.revoke(refresh_token, hint="refresh_token", now=now)
+
+    def _kept(self, work: Coroutine[None, None, int]) -> asyncio.Task[int]:
+        """A task that goes on when who asked for it is gone, and that the end of this worker waits for."""
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[int]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved here in case nobody waits any more
 
     def _chore(self, work: Coroutine[None, None, None]) -> None:
         """Do something beside that nobody waits for and that may fail without harm."""

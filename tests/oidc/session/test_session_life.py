@@ -209,6 +209,52 @@ async def test_logout_token_ends_the_session_it_names_and_is_used_once(world: Wo
     assert await gone(world, worker, second.ticket) == "unknown"
 
 
+async def test_provider_that_hangs_up_has_its_logout_carried_out_all_the_same(
+    world: World, worker: StaffSignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = await world.sign_in(worker)
+    reached, go = asyncio.Event(), asyncio.Event()
+    carry_out = worker._store.end_listed
+
+    async def slowly(**whom: Any) -> frozenset[str]:
+        reached.set()
+        await go.wait()
+        return await carry_out(**whom)
+
+    monkeypatch.setattr(worker._store, "end_listed", slowly)
+    told = asyncio.ensure_future(worker.back_channel_logout(world.provider.logout_token(), now=world.now))
+    await reached.wait()
+    told.cancel()
+    await asyncio.wait({told})
+    assert told.cancelled()
+    go.set()
+    await asyncio.wait(set(worker._chores))
+    with pytest.raises(SessionMissing):
+        await worker.load(done.ticket, activity=True, now=world.now)
+
+
+async def test_logout_whose_claim_got_no_answer_may_be_sent_again(
+    world: World, worker: StaffSignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = await world.sign_in(worker)
+    token = world.provider.logout_token()
+    claim = worker._store.claim_logout
+
+    async def claimed_without_an_answer(**what: Any) -> bool:
+        await claim(**what)
+        raise SessionStoreUnavailable("late")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._store, "claim_logout", claimed_without_an_answer)
+        with pytest.raises(SessionStoreUnavailable):
+            await worker.back_channel_logout(token, now=world.now)
+    if worker._chores:
+        await asyncio.wait(set(worker._chores))
+    assert await worker.back_channel_logout(token, now=world.now) == 1
+    with pytest.raises(SessionMissing):
+        await worker.load(done.ticket, activity=True, now=world.now)
+
+
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "with a nonce": ({}, {"nonce": "n"}),
