@@ -24,6 +24,7 @@ LOGIN_COOKIE: Final = b"__Host-haetae-login"
 _VALUE = re.compile(rb"[A-Za-z0-9_\-.]{1,512}")
 _FAMILY: Final = b"__host-haetae-"
 _IGNORABLE: Final = re.compile(rb"[\x00-\x20\x7f-\xff\"'\\]")
+_NAMELESS: Final = b"=" + bytes(range(0x21))
 _LOGIN_SECONDS: Final = 600
 _ATTRIBUTES: Final = frozenset({b"$version", b"$path", b"$domain", b"$port"})
 
@@ -65,7 +66,7 @@ def foreign_cookies(lines: Sequence[bytes]) -> bytes | None:
 
 def without_our_cookies(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
     """The fields of a tool's answer without those that set a cookie of our names."""
-    return [pair for pair in fields if pair[0] != b"set-cookie" or not _is_ours(pair[1].partition(b"=")[0])]
+    return [pair for pair in fields if pair[0] != b"set-cookie" or not _sets_ours(pair[1])]
 
 
 def set_session(ticket: str) -> tuple[bytes, bytes]:
@@ -89,6 +90,15 @@ def _set(name: bytes, value: bytes, age: bytes) -> tuple[bytes, bytes]:
 
 def _pieces(lines: Sequence[bytes]) -> list[bytes]:
     return [piece.strip(b" \t") for line in lines for piece in line.split(b";")]
+
+
+def _sets_ours(value: bytes) -> bool:
+    """Whether some browser would send back a cookie of our names after this.
+
+    One without a name is sent as its value alone, `=name=value` as `name=value`: browsers that do not know of it yet
+    (RFC 6265bis section 5.7) take no offence at a prefix there.
+    """
+    return _is_ours(value.lstrip(_NAMELESS).partition(b"=")[0])
 
 
 @lru_cache(maxsize=1024)

@@ -91,6 +91,8 @@ async def test_tool_cannot_set_cookies_of_our_names() -> None:
             b"__Host-haetae-session=evil; Path=/; Secure",
             b" __HOST-Haetae-Session =evil",
             b"__Host-haetae-login=x",
+            b"=__Host-haetae-session=evil; Path=/",
+            b" = =__Host-haetae-session=evil",
         ]
         lines = b"".join(b"Set-Cookie: " + line + b"\r\n" for line in stolen)
         staff.edge.upstream.on("/a", b"HTTP/1.1 200 OK\r\n" + mine + b"\r\n" + lines + b"Content-Length: 0\r\n\r\n")
@@ -148,3 +150,5 @@ def test_reader_gives_only_what_stands_there_byte_for_byte(before: bytes, after:
 def test_other_fields_of_an_answer_stay() -> None:
     fields = [(b"set-cookie", b"a=1"), (b"x-a", b"__Host-haetae-session=1"), (b"set-cookie", b"__Host-haetae-x=1")]
     assert without_our_cookies(fields) == fields[:2]
+    named_in_a_value = [(b"set-cookie", b"last=__Host-haetae-session=1")]
+    assert without_our_cookies(named_in_a_value) == named_in_a_value
