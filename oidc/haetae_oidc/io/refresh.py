@@ -21,6 +21,7 @@ from typing import Final
 from haetae_crypto.jwks import JwkSet
 
 from haetae_oidc.errors import (
+    KeyUnknown,
     LoginInvalid,
     OidcError,
     ProviderUnavailable,
@@ -183,10 +184,16 @@ class Refresher:
                 now=arrived,
             )
 
-        verified = await self._provider.verify(check)
         extra = None
-        if self._provider.settings.use_userinfo:
-            extra = await self._provider.userinfo(answer.access_token, subject=session.subject)
+        try:
+            verified = await self._provider.verify(check)
+            if self._provider.settings.use_userinfo:
+                extra = await self._provider.userinfo(answer.access_token, subject=session.subject)
+        except (KeyUnknown, ProviderUnavailable) as why:
+            # No bad answer, but one that cannot be had just now; the old refresh token is spent. As if the provider
+            # had sent no ID token: the person is who they were, and groups are heard of next time.
+            _LOG.warning("who was refreshed is not read yet: %s", type(why).__name__)
+            return replace(old, tokens=replace(fresh, id_token=tokens.id_token), renew=True)
         person = read_person(verified.claims, extra, groups_claim=self._provider.settings.groups_claim)
         known = replace(
             session,

@@ -107,6 +107,21 @@ async def renewed(world: World, worker: StaffSignIn, ticket: str) -> str:
             await asyncio.sleep(0.02)
 
 
+async def test_refreshed_token_by_a_key_that_is_not_published_yet_ends_no_session(
+    world: World, worker: StaffSignIn
+) -> None:
+    done = await world.sign_in(worker)
+    world.provider.refreshed_claims = {"groups": ["ops"]}
+    world.provider.head = {"kid": "not-published-yet"}
+    world.now += 250
+    new = await renewed(world, worker, done.ticket)
+    session = (await load(world, worker, new)).session
+    assert (session.id, session.groups) == (done.session.id, done.session.groups)
+    world.provider.head = {}
+    world.now += 250
+    assert (await load(world, worker, await renewed(world, worker, new))).session.groups == {"ops"}
+
+
 async def test_old_ticket_is_good_until_ten_seconds_after_the_new_one_was_used(
     world: World, worker: StaffSignIn
 ) -> None:
