@@ -240,7 +240,8 @@ class StaffSignIn:
     async def end(self, ticket: str, *, now: float) -> EndedSession:
         """End the session of a ticket, here first; `logout_url` of the result then ends it at the provider.
 
-        Raises SessionStoreUnavailable: the session goes on.
+        Other tools in the same browser have sessions of the same provider session (`sid`): they end with it, whether or
+        not the provider tells them. Raises SessionStoreUnavailable: the session goes on.
         """
         try:
             parsed = Ticket.parse(ticket)
@@ -248,6 +249,10 @@ class StaffSignIn:
         except SessionMissing:
             return EndedSession(session=None, hint=None)
         session, tokens = opened.record.session, opened.record.tokens
+        if session.provider_sid is not None:
+            self._ended.tell(
+                await self._store.end_listed(issuer=session.issuer, subject=session.subject, sid=session.provider_sid)
+            )
         await self._store.end(session.id)
         self._ended.tell((session.id,))
         await self._store.unlist(session)

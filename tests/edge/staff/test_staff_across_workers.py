@@ -80,16 +80,16 @@ class Fleet:
                 b"%b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (line, host, b"".join(fields)), method=method
             )
 
-    async def sign_in(self, worker: int) -> bytes:
+    async def sign_in(self, worker: int, *, sid: str = "sid-1", host: bytes = b"tool.localhost") -> bytes:
         """As a browser does it; the `Cookie` line of the session."""
-        asked = await self.ask(worker, b"GET /d/1?x=2", PAGE)
-        login = await self.ask(worker, b"GET " + asked.value(b"location"), PAGE)
+        asked = await self.ask(worker, b"GET /d/1?x=2", PAGE, host=host)
+        login = await self.ask(worker, b"GET " + asked.value(b"location"), PAGE, host=host)
         found = re.search(rb'data-to="([^"]+)"', login.body)
         assert found is not None
-        back = self.provider.authorize(unescape(found[1].decode()))
+        back = self.provider.authorize(unescape(found[1].decode()), sid=sid)
         query = urlencode(back, doseq=True).encode()
         bound = b"Cookie: " + login.value(b"set-cookie").partition(b";")[0] + b"\r\n"
-        done = await self.ask(1 - worker, b"GET /.haetae/callback?" + query, PAGE, bound)
+        done = await self.ask(1 - worker, b"GET /.haetae/callback?" + query, PAGE, bound, host=host)
         assert done.status == 200, done.body
         assert b'data-to="/d/1?x=2"' in done.body
         return b"Cookie: " + done.value(b"set-cookie").partition(b";")[0] + b"\r\n"
@@ -183,6 +183,19 @@ async def test_sign_out_on_one_worker_closes_the_socket_on_the_other_within_a_se
         assert out.status == 303
         assert (await parting(held))[:4] == b"\x88\x0f\x11\x31"
     assert (await fleet.ask(1, b"GET /app", cookie)).status == 401
+
+
+async def test_sign_out_of_one_tool_is_one_of_all_tools_in_that_browser_and_of_no_other_browser(fleet: Fleet) -> None:
+    cookie = await fleet.sign_in(0)
+    elsewhere = await fleet.sign_in(0, sid="sid-2")
+    vault = await fleet.sign_in(1, host=b"vault.localhost")
+    async with fleet.open_socket(1, cookie) as held, fleet.open_socket(1, elsewhere):
+        form = b"Origin: http://vault.localhost\r\n"
+        out = await fleet.ask(0, b"POST /.haetae/logout", PAGE, form, vault, host=b"vault.localhost")
+        assert out.status == 303
+        assert (await parting(held))[:1] == b"\x88"
+    assert (await fleet.ask(1, b"GET /app", cookie)).status == 401
+    assert (await fleet.ask(1, b"GET /app", elsewhere)).status == 200
 
 
 async def test_word_of_the_provider_ends_the_session_and_a_word_that_is_not_its_own_does_not(fleet: Fleet) -> None:
