@@ -106,6 +106,7 @@ class _Desk:
         self._rule = arguments.rule
         self._credentials = arguments.allow_credentials
         self._methods = frozenset(arguments.allowed_methods)
+        self._called_by = self._methods | ({"HEAD"} if "GET" in self._methods else set())
         self._headers = _SAFE_HEADERS | {name.lower() for name in arguments.allowed_headers}
         self._any_origin = arguments.rule.anyone
         self._exposed = ", ".join(arguments.exposed_headers).encode("ascii")
@@ -115,8 +116,12 @@ class _Desk:
         )
 
     def admit(self, exchange: Exchange) -> None:
-        """Refuse a call from a foreign origin."""
-        self._judge(exchange)
+        """Refuse a call from a foreign origin, and one by a method that no preflight would have allowed it.
+
+        Browsers send simple POSTs without asking first.
+        """
+        if self._judge(exchange) is not None and exchange.request.method not in self._called_by:
+            raise Refusal("foreign-origin", reason="cors-method")
 
     def preflight(self, exchange: Exchange) -> Response:
         """Say what the page may do. Raises Refusal("foreign-origin")."""

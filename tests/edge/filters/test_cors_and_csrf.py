@@ -59,6 +59,18 @@ async def test_preflight_is_answered_before_authentication_and_never_reaches_the
         assert g.edge.upstream.requests == []
 
 
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 403), ("DELETE", 403), ("OPTIONS", 403)]
+)
+async def test_named_origin_calls_by_the_allowed_methods_only_also_without_a_preflight(
+    method: str, status: int
+) -> None:
+    async with world(filters=(Cors(allowed_origins=(APP,), allowed_methods=("GET",)), Csrf())) as edge:
+        edge.upstream.on("/orders", ok(b""))
+        assert (await ask(edge, f"Origin: {APP}", method=method)).status == status
+        assert (await ask(edge, "Origin: http://api.test", method="POST")).status == 200
+
+
 async def test_preflight_from_a_blocked_address_is_refused_and_says_nothing_of_the_route() -> None:
     policies = MemoryPolicies()
     async with gate(CORS, Block(), VerifyJwt(), policies=policies) as g:
@@ -265,7 +277,13 @@ async def test_program_that_is_no_browser_passes_where_the_route_says_so() -> No
         assert (await ask(edge, "Origin: https://evil.example", method="POST")).status == 403
 
 
-@pytest.mark.parametrize(("cors", "status"), [(Cors(allowed_origins=(APP,)), 200), (Cors(allowed_origins=("*",)), 403)])
+@pytest.mark.parametrize(
+    ("cors", "status"),
+    [
+        (Cors(allowed_origins=(APP,), allowed_methods=("POST",)), 200),
+        (Cors(allowed_origins=("*",), allowed_methods=("POST",)), 403),
+    ],
+)
 async def test_origin_that_cors_names_may_change_something_but_a_star_names_nobody(cors: Filter, status: int) -> None:
     async with world(filters=(cors, Csrf())) as edge:
         assert (await ask(edge, f"Origin: {APP}", method="POST")).status == status
