@@ -35,6 +35,7 @@ from haetae_edge.staff.cookies import (
     set_session,
 )
 from haetae_edge.staff.gate import StaffGate, shown_name
+from haetae_edge.staff.logins import LoginRates
 from haetae_edge.staff.navigation import is_form_page, single
 from haetae_edge.staff.origins import check_origin
 from haetae_edge.staff.ports import LogoutRefused, NoSession, SignInRefused, SignInStale
@@ -62,6 +63,7 @@ class StaffEndpoints:
         self._tools = tools
         self._portal = urlsplit(portal).netloc if portal is not None else None
         self._guard = guard
+        self._rates = LoginRates()
         self._presenter = Presenter(random_bytes=gate.random_bytes, allowed=frozenset())
         self._handlers: dict[tuple[str, str], _Handler] = {
             ("GET", PREFIX): self._landing,
@@ -115,6 +117,7 @@ class StaffEndpoints:
         route = _only(given, "for")
         if route is None and await self._is_signed_in(request):
             return redirect(302, back)
+        self._rates.take(request, now=self._gate.clock())
         demands = self._tools.requirement(route)
         browser, unusable = _login_cookie(request)
         try:
