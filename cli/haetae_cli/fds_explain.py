@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from haetae_fds.io.keys import ShardKeys
-from haetae_policy import Policy, PolicyNotFound, ReferenceInvalid, parse_policy_id
+from haetae_policy import Policy, PolicyInvalid, PolicyNotFound, parse_policy_id
 
 from haetae_cli.blocks import PREFIX
 from haetae_cli.errors import InputInvalid
@@ -64,7 +64,7 @@ async def _run(args: argparse.Namespace, terminal: Terminal) -> int:
 async def _policy(store: FdsStore, text: str) -> tuple[Policy, str]:
     try:
         parse_policy_id(text)
-    except ReferenceInvalid as error:
+    except PolicyInvalid as error:
         raise InputInvalid(f"{printable(text, most=60)} names neither a decision nor a policy") from error
     try:
         policy = await store.policies.get(text)

@@ -102,7 +102,7 @@ async def give_feedback(
     Raises:
         FeedbackInvalid: a person made the policy, or it does not say what was decided, or `by` is no name.
         haetae_policy.PolicyNotFound: there is and was no such policy.
-        haetae_policy.ReferenceInvalid: `policy_id` is none.
+        haetae_policy.PolicyInvalid: `policy_id` is no identifier.
         haetae_policy.StoreUnavailable: say it again.
     """
     if not 0 < len(by) <= MAX_NAME or not by.isprintable():

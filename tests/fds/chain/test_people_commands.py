@@ -1,0 +1,186 @@
+"""What people do with `haetae fds`: on a real store, with a worker that `haetae fds run` started."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from haetae_cli.ports import ReservedPort
+from haetae_fds.blob import encode_blob, stream_key
+from haetae_fds.event import Event, encode_event
+from haetae_fds.words import AuthOutcome
+from haetae_policy import Policy
+from haetae_policy.io.store import PolicyStore, StoreSettings
+
+from tests.simulator.valkey import Valkey, valkey
+
+PREFIX = "haetae:"
+pytestmark = pytest.mark.timeout(120)
+
+
+class Stand:
+    """A store, one worker with the real engine, and a terminal."""
+
+    def __init__(self, server: Valkey, folder: Path) -> None:
+        self.url = f"unix://{server.socket}"
+        self.folder = folder
+        self.client = server.client()
+        self.store = PolicyStore(self.client, StoreSettings(prefix=PREFIX))
+        self.port = ReservedPort(0, what="metrics")
+        self.process: asyncio.subprocess.Process | None = None
+        self._number = 0
+
+    async def start(self) -> None:
+        settings = self.folder / "settings.json"
+        settings.write_text(json.dumps({"narrow_ms": 0}))
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "haetae_cli.main", "fds", "run", "--redis", self.url),
+            *("--state", str(self.folder / "worker"), "--settings", str(settings)),
+            *("--metrics", f"127.0.0.1:{self.port.number}"),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+
+    async def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), 20)
+
+    async def attack(self, host: int, *, attempts: int = 10) -> None:
+        """One address tries many accounts."""
+        now = time.time_ns() // 1_000_000
+        events = []
+        for _ in range(attempts):
+            self._number += 1
+            event = Event(
+                id=f"E{self._number:06}", ts=now, gw="sign-in", route="log-in", api="POST /api/v1/login", status=401,
+                ip=f"11.22.{host}.7", net=f"11.22.{host}.0/24", ua="tool", hdr="h", auth=AuthOutcome.BAD,
+                acct=f"a{self._number}", cred_fp=f"c{self._number}",
+            )  # fmt: skip
+            events.append(encode_event(event))
+        await self.client.xadd(stream_key(PREFIX, 0), {b"b": encode_blob(events, source="test")})
+
+    async def policies(self, count: int) -> tuple[Policy, ...]:
+        async with asyncio.timeout(20):
+            while len(found := (await self.store.list()).policies) != count:  # noqa: ASYNC110 - the store tells nobody
+                await asyncio.sleep(0.02)
+        return found
+
+    async def haetae(self, *words: str) -> tuple[int, str, str]:
+        def call() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "haetae_cli.main", "fds", *words, "--redis", self.url],
+                capture_output=True, text=True, check=False, timeout=30,
+            )  # fmt: skip
+
+        done = await asyncio.to_thread(call)
+        return done.returncode, done.stdout, done.stderr
+
+    async def metrics(self) -> dict[str, float]:
+        url = f"http://127.0.0.1:{self.port.number}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            lines = (await answer.text()).splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+
+@asynccontextmanager
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    async with valkey() as server:
+        found = Stand(server, tmp_path)
+        await found.store.establish(now_ms=time.time_ns() // 1_000_000, epoch_randomness=b"12345678")
+        await found.start()
+        try:
+            yield found
+        finally:
+            if found.process is not None and found.process.returncode is None:
+                found.process.kill()
+                await found.process.wait()
+            found.port.release()
+            await found.client.aclose()
+
+
+async def test_block_is_explained_called_a_false_alarm_and_not_made_again(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.attack(1)
+        (policy,) = await world.policies(1)
+        code, out, _ = await world.haetae("explain", policy.id)
+        assert code == 0
+        assert re.search(r"accounts +8 +limit 8", out), out
+        assert "E000008" in out
+        decision = re.search(r"fds_[0-9a-f]{20}", out)
+        assert decision is not None
+        code, out, _ = await world.haetae("explain", decision[0], "--json")
+        assert (code, json.loads(out)["detector"]) == (0, "stuffing_from_address")
+        code, out, _ = await world.haetae("feedback", policy.id, "false-alarm", "--by", "mina")
+        assert (code, "the policy was taken back" in out) == (0, True)
+        await world.policies(0)
+        await world.attack(1)
+        (again,) = await world.policies(1)
+        assert again.mode == "shadow"
+        code, out, _ = await world.haetae("explain", policy.id)
+        assert "revoked" in out
+        assert "by mina" in out
+
+
+async def test_mode_and_undo_say_what_ended_and_workers_follow(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        for host in range(3):
+            await world.attack(host)
+        await world.policies(3)
+        code, out, _ = await world.haetae("undo", "--detector", "spraying", "--minutes", "5")
+        assert (code, out.splitlines()[0]) == (0, "0 policies ended")
+        code, out, _ = await world.haetae("undo", "--minutes", "5")
+        assert (code, out.splitlines()[0]) == (0, "3 policies ended")
+        code, out, _ = await world.haetae("mode", "shadow", "--detector", "stuffing_from_address")
+        assert code == 0
+        await asyncio.sleep(0.6)  # a worker looks four times a second
+        await world.attack(9)
+        (policy,) = await world.policies(1)
+        assert policy.mode == "shadow"
+        code, out, _ = await world.haetae("mode")
+        assert re.search(r"stuffing_from_address +shadow", out), out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("mode", "off", "--detector", "nonsense"), "no such detector"),
+        (("explain", "fds_ffffffffffffffffffff"), "knows no decision"),
+        (("explain", "nonsense"), "names neither"),
+        (("feedback", "pol_00000000000000000000000000", "confirm"), "there is no"),
+    ],
+)
+async def test_mistakes_are_one_clear_line(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    async with stand(tmp_path) as world:
+        code, _, err = await world.haetae(*words)
+    assert code == 1
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
+async def test_metrics_count_and_a_stopped_worker_leaves_a_checkpoint_with_nothing_to_repeat(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.attack(1, attempts=30)
+        await world.client.xadd(stream_key(PREFIX, 0), {b"b": b"junk"})
+        await world.policies(1)
+        found: dict[str, Any] = {}
+        async with asyncio.timeout(10):
+            while found.get('haetae_fds_refused_total{field="blob"}') != 1:
+                found = await world.metrics()
+        assert found['haetae_fds_events_total{shard="0"}'] == 30
+        assert found['haetae_fds_lease{shard="0"}'] == 1
+        label = '{action="block",detector="stuffing_from_address",mode="enforce",op="put"}'
+        assert found[f"haetae_fds_decisions_total{label}"] == 1
+        assert await world.stop() == 0
+        await world.start()
+        await world.attack(2, attempts=30)
+        await world.policies(2)
+        assert (await world.metrics())['haetae_fds_events_total{shard="0"}'] == 30
