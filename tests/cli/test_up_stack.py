@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from haetae_cli.tour import STEPS
+from haetae_cli.tour.staff import STAFF_STEPS
 
 CONFIG = str(Path(__file__).parents[2] / "config")
 pytestmark = pytest.mark.timeout(180)
@@ -50,8 +51,9 @@ def test_tour_passes_in_two_stacks_at_once(haetae: Any) -> None:
         tours = [pool.submit(haetae.run, "up", "--check", "--config", CONFIG, timeout=150) for _ in range(2)]
         for outcome in (tour.result() for tour in tours):
             assert (outcome.code, outcome.err) == (0, ""), outcome.out
-            assert outcome.out.count("  ok   ") == len(STEPS)
-            assert outcome.out.endswith(f"{len(STEPS)} of {len(STEPS)} steps passed\n")
+            assert outcome.out.count("  ok   ") == len(STEPS) + len(STAFF_STEPS)
+            assert f"{len(STEPS)} of {len(STEPS)} steps passed\n" in outcome.out
+            assert outcome.out.endswith(f"{len(STAFF_STEPS)} of {len(STAFF_STEPS)} steps passed\n")
             assert "\x1b" not in outcome.out
     assert haetae.left_behind() == []
 
@@ -102,7 +104,7 @@ def _requests(haetae: Any, folder: Path, gateway: str) -> None:
 def _block(haetae: Any, gateway: str) -> None:
     added = haetae.run("block", "add", "--user", "u-1001", "--for", "5m", "--reason", "test", "--json")
     effect = json.loads(added.out)
-    assert (effect["applied"], effect["workers"]) == (1, 1)
+    assert effect["applied"] == effect["workers"] >= len(list(Path(CONFIG).glob("*/gateway.yaml")))
     refused = haetae.run("request", "GET", f"{gateway}/api/v1/accounts")
     assert refused.code == 1
     problem = json.loads(refused.out)
