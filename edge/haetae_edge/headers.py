@@ -1,8 +1,8 @@
 """Header fields as raw byte pairs: what is dropped at a hop, what identity headers look like, how they are written.
 
 Fields are kept as received, in order, names in lower case: no second parse, no re-encoding, nothing that a writer
-could silently repair (a byte above 0x7f never gets this far). Names are compared with `-`, `_` and `.` as one
-letter wherever a header carries identity, because servers behind us may map them to the same variable.
+could silently repair (a byte above 0x7f never gets this far). Names are compared with `-`, `_`, `.` and every other
+mark as one letter wherever a header carries identity, because servers behind us may map them to the same variable.
 """
 
 from __future__ import annotations
@@ -84,15 +84,42 @@ IDENTITY: Final = frozenset(
         b"x-auth-request-user",
         b"x-auth-request-email",
         b"x-auth-request-groups",
+        b"x-auth-request-preferred-username",
+        b"x-auth-request-access-token",
         b"x-remote-user",
+        b"x-remote-email",
+        b"x-remote-name",
+        b"x-remote-groups",
         b"remote-user",
+        b"remote-email",
+        b"remote-name",
+        b"remote-groups",
         b"x-webauth-user",
+        b"x-webauth-name",
+        b"x-webauth-email",
+        b"x-webauth-groups",
+        b"x-webauth-role",
         b"es-security-runas-user",
         b"x-ssl-client-cert",
         b"x-ssl-client-s-dn",
         b"x-ssl-client-dn",
+        b"x-ssl-client-verify",
+        b"x-ssl-client-subject-dn",
         b"ssl-client-cert",
+        b"ssl-client-verify",
+        b"ssl-client-s-dn",
+        b"ssl-client-subject-dn",
         b"x-client-cert",
+        b"x-client-dn",
+        b"x-client-verify",
+        b"x-forwarded-tls-client-cert",
+        b"x-forwarded-tls-client-cert-info",
+        b"x-arr-clientcert",
+        b"x-amzn-mtls-clientcert",
+        b"x-amzn-mtls-clientcert-leaf",
+        b"x-amzn-mtls-clientcert-subject",
+        b"x-amzn-mtls-clientcert-issuer",
+        b"x-amzn-mtls-clientcert-serial-number",
         b"x-amzn-oidc-data",
         b"x-amzn-oidc-identity",
         b"x-amzn-oidc-accesstoken",
@@ -107,6 +134,24 @@ IDENTITY: Final = frozenset(
         b"x-user-email",
         b"x-user-roles",
         b"x-authenticated-user",
+        b"x-authenticated-userid",
+        b"x-authenticated-scope",
+        b"x-consumer-id",
+        b"x-consumer-username",
+        b"x-consumer-custom-id",
+        b"x-credential-identifier",
+        b"x-authentik-username",
+        b"x-authentik-email",
+        b"x-authentik-name",
+        b"x-authentik-groups",
+        b"x-authentik-uid",
+        b"x-authentik-jwt",
+        b"x-pomerium-jwt-assertion",
+        b"cf-access-jwt-assertion",
+        b"cf-access-authenticated-user-email",
+        b"x-endpoint-api-userinfo",
+        b"x-apigateway-api-userinfo",
+        b"x-userinfo",
     }
 )
 
@@ -121,8 +166,10 @@ _COMMON_OPTIONS: Final[dict[tuple[bytes, ...], frozenset[bytes]]] = {
     (b"close",): frozenset({b"close"}),
 }
 
-#: Writes every letter that servers may take for `-` as `-`.
-FOLD: Final = bytes.maketrans(b"_.", b"--")
+#: Writes every letter that servers may take for `-` as `-`: CGI and what grew from it make one variable of names that
+#: differ in any mark (RFC 3875 section 4.1.18), so all marks of a token (RFC 9110 section 5.6.2) are one.
+_MARKS: Final = b"!#$%&'*+.^_`|~"
+FOLD: Final = bytes.maketrans(_MARKS, b"-" * len(_MARKS))
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e]*")
 

@@ -103,6 +103,28 @@ def test_nothing_a_gateway_states_and_no_hop_by_hop_field_is_ever_forwardable(
     assert forwardable(kept) == kept
 
 
+@pytest.mark.parametrize("mark", [bytes((mark,)) for mark in b"!#$%&'*+.^_`|~-"])
+@pytest.mark.parametrize("name", sorted(IDENTITY | FORWARDED))
+def test_word_about_who_is_calling_is_not_passed_on_whichever_mark_joins_its_parts(name: bytes, mark: bytes) -> None:
+    assert forwardable([(name.replace(b"-", mark), b"admin")]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"remote_groups",
+        b"x-amzn-mtls-clientcert-leaf",
+        b"x-authentik-username",
+        b"x-consumer-username",
+        b"x-forwarded-tls-client-cert",
+        b"x-pomerium-jwt-assertion",
+        b"ssl.client.verify",
+    ],
+)
+def test_words_of_other_proxies_about_who_is_calling_are_not_passed_on(name: bytes) -> None:
+    assert forwardable([(name, b"admin"), (b"x-app", b"1")]) == [(b"x-app", b"1")]
+
+
 @given(st.binary(max_size=60))
 def test_connection_options_are_lower_case_and_never_empty(value: bytes) -> None:
     for option in connection_options([value]):
