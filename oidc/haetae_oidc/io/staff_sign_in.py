@@ -253,11 +253,7 @@ class StaffSignIn:
             self._ended.tell(
                 await self._store.end_listed(issuer=session.issuer, subject=session.subject, sid=session.provider_sid)
             )
-        await self._store.end(session.id)
-        self._ended.tell((session.id,))
-        await self._store.unlist(session)
-        if tokens.refresh_token is not None:
-            self._chore(self._revoke(tokens.refresh_token, now=now))
+        await self._end_opened(opened, now=now)
         try:
             endpoint = (await self._provider.metadata()).end_session_endpoint
         except ProviderUnavailable:
@@ -321,9 +317,22 @@ class StaffSignIn:
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
+    async def _end_opened(self, opened: Opened, *, now: float) -> None:
+        """End this session and no other."""
+        session, tokens = opened.record.session, opened.record.tokens
+        await self._store.end(session.id)
+        self._ended.tell((session.id,))
+        await self._store.unlist(session)
+        if tokens.refresh_token is not None:
+            self._chore(self._revoke(tokens.refresh_token, now=now))
+
     async def _end_previous(self, previous_ticket: str, *, now: float) -> None:
+        """End the session that a login replaces; the new one may be of the same session at the provider."""
         try:
-            await self.end(previous_ticket, now=now)
+            opened = await self._store.load(Ticket.parse(previous_ticket), now=now)
+            await self._end_opened(opened, now=now)
+        except SessionMissing:
+            return
         except SessionStoreUnavailable:
             _LOG.warning("the session before a login is not ended: it ends by its own time")
 

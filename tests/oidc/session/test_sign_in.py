@@ -137,6 +137,20 @@ async def test_login_ends_the_session_that_the_browser_had(world: World, worker:
     assert (await worker.load(second.ticket, activity=True, now=world.now)).session == second.session
 
 
+async def test_stronger_sign_in_within_one_session_of_the_provider_ends_only_the_session_it_replaces(
+    world: World, worker: StaffSignIn
+) -> None:
+    world.provider.claims = {"sid": "p-1"}
+    other_tool = await world.sign_in(worker)
+    first = await world.sign_in(worker)
+    second = await world.sign_in(worker, previous=first.ticket)
+    assert {one.session.provider_sid for one in (other_tool, first, second)} == {"p-1"}
+    for alive in (other_tool, second):
+        assert (await worker.load(alive.ticket, activity=True, now=world.now)).session == alive.session
+    with pytest.raises(SessionMissing):
+        await worker.load(first.ticket, activity=True, now=world.now)
+
+
 CLAIMS: dict[str, dict[str, Any]] = {
     "issuer": {"iss": "https://evil.example"},
     "no issuer": {"iss": ...},
