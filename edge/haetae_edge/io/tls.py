@@ -1,8 +1,9 @@
 """TLS on the listener: from settings to a context of OpenSSL, and the end of our own certificate.
 
 Clients are checked for a chain to `client-ca`, validity and the purpose of client authentication; names are none of
-its business. Sessions are not resumed where clients have certificates: a resumed one would not be checked again. Done
-before workers are forked, so that files that cannot be used stop a start and leave a running generation in peace.
+its business. Where clients have certificates there are no tickets, so TLS 1.3 never resumes; TLS 1.2 may, within one
+worker and one set of files, whose authority it was checked against. Times are checked at each request. Done before
+workers are forked, so that files that cannot be used stop a start and leave a running generation in peace.
 """
 
 from __future__ import annotations
