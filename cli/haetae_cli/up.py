@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import aiohttp
 from haetae_fds import Mode
 
 from haetae_cli.demo_sso import check_staff
@@ -17,6 +18,8 @@ from haetae_cli.signals import run_until_stopped
 from haetae_cli.stack import DEFAULT_PORT_BASE, StackOptions, Started, run_stack
 from haetae_cli.state import StateDirectory, default_state
 from haetae_cli.terminal import Terminal
+from haetae_cli.tour import Outcome
+from haetae_cli.tour.detection import SIGN_IN_GATEWAY, attack_is_refused_and_people_are_not
 from haetae_cli.tour.staff import has_staff
 from haetae_cli.visit import check
 
@@ -101,9 +104,22 @@ async def _check(options: StackOptions, terminal: Terminal) -> int:
 
 async def _tours(started: Started, terminal: Terminal) -> bool:
     passed = await check(started.running, terminal)
+    if SIGN_IN_GATEWAY in started.running.gateways:
+        passed = await _attack(started, terminal) and passed
     if has_staff(started.running):
         passed = await check_staff(started.running, terminal) and passed
     return passed
+
+
+async def _attack(started: Started, terminal: Terminal) -> bool:
+    gateway = started.running.gateways[SIGN_IN_GATEWAY]
+    terminal.heading(f"log-in at {gateway}")
+    try:
+        outcome = await attack_is_refused_and_people_are_not(gateway, acts=started.fds is Mode.ENFORCE)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        outcome = Outcome(passed=False, note=type(error).__name__)
+    terminal.step(outcome.passed, "stuffed credentials are refused, people are not", outcome.note)
+    return outcome.passed
 
 
 def _welcome(terminal: Terminal, started: Started, options: StackOptions, seconds: float) -> None:

@@ -51,7 +51,8 @@ def test_tour_passes_in_two_stacks_at_once(haetae: Any) -> None:
         tours = [pool.submit(haetae.run, "up", "--check", "--config", CONFIG, timeout=150) for _ in range(2)]
         for outcome in (tour.result() for tour in tours):
             assert (outcome.code, outcome.err) == (0, ""), outcome.out
-            assert outcome.out.count("  ok   ") == len(STEPS) + len(STAFF_STEPS)
+            assert outcome.out.count("  ok   ") == len(STEPS) + 1 + len(STAFF_STEPS)
+            assert "stuffed credentials are refused, people are not" in outcome.out
             assert f"{len(STEPS)} of {len(STEPS)} steps passed\n" in outcome.out
             assert outcome.out.endswith(f"{len(STAFF_STEPS)} of {len(STAFF_STEPS)} steps passed\n")
             assert "\x1b" not in outcome.out
