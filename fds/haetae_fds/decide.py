@@ -93,7 +93,7 @@ class Decider:
         if live is not None:
             if finding.rate is not None and live.action is not Action.BLOCK and now - live.since > ESCALATE_AFTER:
                 action = Action.BLOCK
-            if STRENGTH[live.action] >= STRENGTH[action]:
+            if live.mode is Mode.ENFORCE and STRENGTH[live.action] >= STRENGTH[action]:
                 return None
         mode, note = self.guards.mode(finding.detector, subject, now)
         if mode is Mode.OFF:
@@ -101,7 +101,11 @@ class Decider:
         if mode is Mode.ENFORCE and f.narrow and _broad(subject, api):
             mode, note = Mode.SHADOW, "too little is known yet to act on so broad a subject"
         action, approval, guard = self._guarded(f, finding, subject, action, mode)
-        if live is not None and STRENGTH[live.action] >= STRENGTH[action]:
+        if (
+            live is not None
+            and STRENGTH[live.action] >= STRENGTH[action]
+            and not (live.mode is Mode.SHADOW and mode is Mode.ENFORCE)
+        ):  # what stands in shadow keeps nobody out
             return None
         note = guard or note
         hosting = f.place is not None and f.place.kind in ("hosting", "vpn/tor")

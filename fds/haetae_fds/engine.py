@@ -30,7 +30,7 @@ from haetae_fds.state import MIN10
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5
-_VERSION: Final = 2
+_VERSION: Final = 3
 _MAGIC: Final = b"haetae-fds-state\x01"
 
 
@@ -190,6 +190,7 @@ class Engine:
                 self._started,
                 self._seen,
                 self._clocks,
+                self._trained,
             ),
             protocol=5,
         )
@@ -197,6 +198,8 @@ class Engine:
 
     def load(self, saved: bytes) -> None:
         """Continue from saved state under this engine's settings; a trusted file only, for it is a pickle.
+
+        An engine that had not seen enough to act on broad subjects goes on being careful for the rest of that time.
 
         Raises:
             StateUnreadable: damaged, or of another version.
@@ -210,10 +213,10 @@ class Engine:
             raise StateUnreadable("saved state is of another version") from error
         if state[0] != _VERSION:
             raise StateUnreadable("saved state is of another version")
-        _, self.features, self.decider, self.counted, self.watermark, self._started, self._seen, self._clocks = state
+        _, self.features, self.decider, self.counted, self.watermark, self._started, self._seen = state[:7]
+        self._clocks, self._trained = state[7:]
         self.features.adopt(self.settings)
         self.decider.adopt(self.settings, self.features)
-        self._trained = True
         self._wanted.clear()
 
 

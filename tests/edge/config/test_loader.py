@@ -164,8 +164,10 @@ profile: plain
 keys-directory: /abs/keys
 access-log: {target: file, path: logs/a.json}
 upstream: {ca-file: tls/ca.pem}
+events: {networks-file: networks.csv}
 """
     )
+    assert config.events.networks_file == Path("conf/networks.csv")
     assert config.keys_directory == Path("/abs/keys")
     assert config.access_log.path == Path("conf/logs/a.json")
     assert config.upstream.ca_file == Path("conf/tls/ca.pem")
