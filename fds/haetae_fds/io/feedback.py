@@ -1,7 +1,8 @@
 """What people say about decisions: labels in one stream that every worker follows.
 
 A false alarm takes its policy back at once and keeps the detector off that subject for a day; a confirmation is
-written down, and where an account was taken over its owner's account can be switched off at the identity service (`haetae fds feedback --disable-account`).
+written down, and where an account was taken over its owner's account can be switched off at the identity service
+(`haetae fds feedback --disable-account`).
 Labels name the reviewer and the campaign, so that they can train a model and measure detectors.
 
 Rules kept: a label is stored before anything is taken back, so that no worker decides the same again in between. Not

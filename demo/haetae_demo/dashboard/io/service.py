@@ -91,9 +91,8 @@ class ToolService:
         if not after.isascii() or not after.isdigit() or len(after) > 9:
             raise RequestInvalid("after must be a number")
         every = self._beat * 4
-        until = time.monotonic() + POLL_SECONDS
-        while self._news_number(every) <= int(after) and time.monotonic() < until:
-            await asyncio.sleep(every - (time.monotonic() - self._began) % every)
+        told = self._began + (int(after) + 1) * every
+        await asyncio.sleep(min(max(told - time.monotonic(), 0.0), POLL_SECONDS))
         return json_response({"number": self._news_number(every)})
 
     def _news_number(self, every: float) -> int:
