@@ -17,6 +17,8 @@ DASHBOARD_AUDIENCE = "haetae-demo-dashboard"
 #: First words of the tools' hosts, as in config/internal.
 TOOLS = ("console", "dashboard", "grafana", "home", "kibana", "pinpoint", "vault")
 _API = "haetae-demo-api"
+#: Where config/web expects pages to come from; their client is sent back there.
+WEB_ORIGIN = "http://localhost:3000"
 _STAFF_SCOPES = ["openid", "profile", "email", "groups", "offline_access"]
 
 
@@ -36,6 +38,7 @@ def clients_file(root: str, *, internal_port: int | None) -> bytes:
         _client(root, "gateway", introspects="yes"),
         _client(root, "partner-a", grants=["client_credentials"], scopes=["partner.read"], access_token="jwt"),  # noqa: S106 - a kind
         _client(root, "ssr-node", grants=["client_credentials"], scopes=["accounts.read", "transfers.write"]),
+        _pages_client(root),
     ]
     if internal_port is not None:
         clients.append(_browser_client(root, "haetae-internal", TOOLS, internal_port))
@@ -61,6 +64,18 @@ def gateway_environment(root: str, *, provider: str, dashboard: str, internal_po
 
 def _client(root: str, client_id: str, **members: object) -> Mapping[str, object]:
     return {"client_id": client_id, "client_secret": client_secret(root, client_id), "audience": _API, **members}
+
+
+def _pages_client(root: str) -> Mapping[str, object]:
+    """Whoever serves the pages of the Web gateway: people sign in, and the pages get short tokens for its API."""
+    return _client(
+        root,
+        "pages",
+        grants=["authorization_code", "refresh_token"],
+        scopes=["openid", "profile", "accounts.read", "transfers.write"],
+        access_token="jwt",  # noqa: S106 - a kind
+        redirect_uris=[f"{WEB_ORIGIN}/callback"],
+    )
 
 
 def _browser_client(root: str, client_id: str, tools: tuple[str, ...], port: int) -> Mapping[str, object]:
