@@ -1,7 +1,8 @@
 """When certificates run out: the numbers for metrics, and warnings in good time.
 
 Names are those that the configuration lists (a wildcard is one name), so their number is bounded. A warning is given
-once per certificate and threshold. Time is an argument; nothing is read or scheduled here.
+once per certificate and threshold; of several certificates of one name in use at the same time, such as those of the
+instances of a service, once a day. Time is an argument; nothing is read or scheduled here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class ExpiryWatch:
 
     def __init__(self) -> None:
         self._ends: dict[str, int] = {}
-        self._warned: dict[str, tuple[int, int]] = {}
+        #: Of the last warning: the certificate's end, its threshold, when it was given.
+        self._warned: dict[str, tuple[int, int, float]] = {}
 
     def note(self, name: str, not_after: int, *, now: float) -> None:
         """A certificate of this name is in use."""
@@ -35,9 +37,9 @@ class ExpiryWatch:
             return
         due = min(threshold for threshold in THRESHOLDS if left <= threshold)
         known = self._warned.get(name)
-        if known is not None and known[0] == not_after and known[1] <= due:
+        if known is not None and known[1] <= due and (known[0] == not_after or now - known[2] < _DAY):
             return
-        self._warned[name] = (not_after, due)
+        self._warned[name] = (not_after, due, now)
         _log.warning("the certificate of %s ends in %d day(s): renew it", name, max(0, int(left)))
 
     def days_left(self, now: float) -> dict[str, float]:

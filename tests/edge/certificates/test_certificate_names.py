@@ -188,3 +188,14 @@ def test_warnings_come_once_for_each_threshold_and_again_for_a_new_certificate(
     watch.note("spiffe://td/a", 105 * day, now=100 * day)
     assert len(caplog.records) == 4
     assert watch.days_left(100 * day) == {"spiffe://td/a": 5.0}
+
+
+def test_instances_of_one_service_with_certificates_of_their_own_are_warned_of_once_a_day(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch, day = ExpiryWatch(), 86_400
+    for second in range(100):
+        watch.note("spiffe://td/a", 100 * day + second % 7, now=98 * day + second)
+    assert len(caplog.records) == 1
+    watch.note("spiffe://td/a", 100 * day + 8, now=99 * day + 200)
+    assert len(caplog.records) == 2
