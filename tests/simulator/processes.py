@@ -133,8 +133,8 @@ async def gateway_processes(configuration: Configuration, *, workers: int) -> As
                 os.kill(pid, signal.SIGKILL)
         await process.wait()
         await until_ended(*started)
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
+        # With the last of them the pipe ends, and its transport; a loop must not be closed before.
+        async with asyncio.timeout(10):
             await reading
 
 

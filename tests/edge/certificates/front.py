@@ -121,31 +121,57 @@ async def envoy(folder: Path, *, required: bool = True, json_format: bool = Fals
     certificate, key = server_leaf(server_ca).save(folder, "server")
     client_ca = authority.save(folder)
     reader = CertificateReader("xfcc", peers=(ip_network("127.0.0.1/32"),))
-    async with behind(reader) as (running, service):
-        port = _free_port()
-        front = Front(
-            listen=("127.0.0.1", port),
-            upstream=("127.0.0.1", running.port),
+    async with (
+        behind(reader) as (running, service),
+        envoy_before(
+            running.port,
+            folder,
             certificate=certificate,
             key=key,
             client_ca=client_ca,
-            require_certificate=required,
+            required=required,
             json_format=json_format,
-        )
-        config = folder / "envoy.json"
-        config.write_text(json.dumps(envoy_config(front)))
-        with (folder / "envoy.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *envoy_command(config), "--base-id-path", str(folder / "base"), "--use-dynamic-base-id",
-                stdout=log, stderr=log,
-            )  # fmt: skip
-        try:
-            await _until_listening(port, process, folder / "envoy.log")
-            yield Entrance(port, authority, server_ca.pem, folder, running, service)
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        ) as port,
+    ):
+        yield Entrance(port, authority, server_ca.pem, folder, running, service)
+
+
+@asynccontextmanager
+async def envoy_before(
+    upstream: int,
+    folder: Path,
+    *,
+    certificate: Path,
+    key: Path,
+    client_ca: Path,
+    required: bool = True,
+    json_format: bool = False,
+) -> AsyncIterator[int]:
+    """Envoy in front of this port of this machine; gives its own port."""
+    port = _free_port()
+    front = Front(
+        listen=("127.0.0.1", port),
+        upstream=("127.0.0.1", upstream),
+        certificate=certificate,
+        key=key,
+        client_ca=client_ca,
+        require_certificate=required,
+        json_format=json_format,
+    )
+    config = folder / "envoy.json"
+    config.write_text(json.dumps(envoy_config(front)))
+    with (folder / "envoy.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *envoy_command(config), "--base-id-path", str(folder / "base"), "--use-dynamic-base-id",
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        await _until_listening(port, process, folder / "envoy.log")
+        yield port
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 def server_leaf(authority: Authority) -> Leaf:
