@@ -197,7 +197,7 @@ class Exchange:
     deadlines: Deadlines = DEFAULT_DEADLINES
     facts: Facts = field(default_factory=Facts)
     state: dict[str, Any] = field(default_factory=dict)
-    still_allowed: Callable[[], bool] | None = None
+    still_allowed: Callable[[Exchange], bool] | None = None
     inform: Callable[[int, Fields], None] | None = None
     on_finished: Callable[[int], None] | None = None
     host: bytes | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal
 
 from haetae_policy import Action, ApiFacts, Facts, Verdict
@@ -91,7 +90,7 @@ class _Enforcer:
             exchange.facts.observed = tuple(dict.fromkeys(entry.policy_id for entry in observed))
         if verdict is not None:
             self._enforce(exchange, verdict, now_ms)
-        exchange.still_allowed = partial(self._still_allowed, exchange)
+        exchange.still_allowed = self._still_allowed
 
     def _still_allowed(self, exchange: Exchange) -> bool:
         verdict = self._verdict(exchange, int(self._clock() * 1000), [])

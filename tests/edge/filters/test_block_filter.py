@@ -119,13 +119,13 @@ def test_client_blocked_by_either_of_its_names_is_not_let_in_by_the_other(name: 
     block = steps(policies)
     made = with_certificate_and_token(block)
     assert made.still_allowed is not None
-    assert made.still_allowed()
+    assert made.still_allowed(made)
     subject = Subject(client=name)
     policies.put(Record(pid=1, ver=1, exp_ms=60_000, action=Action.BLOCK, subject=subject, api=Api()))
     with pytest.raises(Refusal) as caught:
         with_certificate_and_token(block)
     assert caught.value.problem == "blocked"
-    assert not made.still_allowed()
+    assert not made.still_allowed(made)
 
 
 def test_throttles_on_both_names_of_a_client_count() -> None:

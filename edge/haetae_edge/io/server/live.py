@@ -77,7 +77,7 @@ class LiveStreams:
     def _check(self) -> None:
         self._round = None
         self._end(
-            lambda exchange: exchange.still_allowed is not None and not exchange.still_allowed(),
+            lambda exchange: exchange.still_allowed is not None and not exchange.still_allowed(exchange),
             POLICY_CLOSE,
             "policy-block",
         )
