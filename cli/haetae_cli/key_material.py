@@ -1,12 +1,13 @@
 """The gateway's key rings on disk: making, rotating, publishing. What ``haetae keys`` and ``haetae up``
 share.
 
-Rules kept: a key is published before it is used; the root key is never rotated here, because apps pin it;
-foreign errors become sentences a user can act on. Time and randomness are arguments.
+Rules kept: a key is published before it is used, unless the one in use had to be withdrawn; the root key is
+never rotated here, because apps pin it; foreign errors become sentences a user can act on. Time and
+randomness are arguments.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -15,6 +16,7 @@ from haetae_crypto.discovery import build_app_keys
 from haetae_crypto.errors import CryptoError, KeyFileInvalid, KeyUnavailable
 from haetae_crypto.gateway_keys import DAY, GatewayRing, new_gateway_ring, next_gateway_entry
 from haetae_crypto.io.key_files import APP_KEYS, PASSPORT_KEYS, ROOT_KEY, KeyDirectory
+from haetae_crypto.keyring import KeyRing, KeyState, RingEntry
 from haetae_crypto.signing_keys import SigningKey, SigningRing, new_signing_ring, next_signing_entry
 from haetae_passport import PUBLISH_LEAD, jwks_document
 
@@ -23,6 +25,7 @@ from haetae_cli.errors import KeysUnusable
 Purpose = Literal["app", "passport", "root"]
 RandomBytes = Callable[[int], bytes]
 R = TypeVar("R")
+K = TypeVar("K")
 PURPOSES: tuple[Purpose, ...] = ("app", "passport", "root")
 ROOT_LIFE = 3650 * DAY
 # An app that fetched the key list may keep it for a while before it seals to the next key.
@@ -148,6 +151,32 @@ class KeyMaterial:
             raise _unusable(error) from error
         return [line for line in self.lines() if line.purpose == purpose]
 
+    def retire(self, purpose: Purpose, kid: str, *, now: float, random_bytes: RandomBytes) -> list[KeyLine]:
+        """Withdraw one key at once. Was it the active one, the next key takes its place, or else a fresh one does.
+
+        Args: purpose: ``app`` or ``passport``. kid: of the key. now: Unix seconds. random_bytes: a
+        cryptographic source.
+
+        Returns: The purpose's keys afterwards.
+
+        Raises: KeysUnusable: also when there is no such key.
+        """
+        try:
+            if purpose == "app":
+                app = self._app().retire(kid)
+                self._files.save_app_keys(_in_use(app, _new_app_ring(now, random_bytes).entries[0], now=now))
+            elif purpose == "passport":
+                passport = self._passport().retire(kid)
+                fresh = new_signing_ring(random_bytes(32), now=int(now)).entries[0]
+                self._files.save_passport_keys(_in_use(passport, fresh, now=now))
+            else:
+                raise KeysUnusable("apps pin the root key: make a new directory and ship apps with its key instead")
+        except KeyUnavailable as error:
+            raise KeysUnusable(f"there is no {purpose} key of that id; see: haetae keys list") from error
+        except CryptoError as error:
+            raise _unusable(error) from error
+        return [line for line in self.lines() if line.purpose == purpose]
+
     def publish(self, purpose: Purpose, *, now: float) -> bytes:
         """The public document: the signed app key list, the Passport key set, or the root key to pin."""
         try:
@@ -200,12 +229,23 @@ def _lead(asked: int | None, least: int) -> int:
     return asked
 
 
-def _has_active(ring: GatewayRing | SigningRing, now: float) -> bool:
+def _has_active(ring: KeyRing[K], now: float) -> bool:
     try:
         ring.active(now=now)
     except KeyUnavailable:
         return False
     return True
+
+
+def _in_use(ring: KeyRing[K], fresh: RingEntry[K], *, now: float) -> KeyRing[K]:
+    """The ring with an active key: its own, else at once the next one, which others know already, else `fresh`."""
+    if _has_active(ring, now):
+        return ring
+    upcoming = [entry for entry in ring.entries if entry.state is KeyState.NEXT and now < entry.not_after]
+    if not upcoming:
+        return KeyRing((*ring.entries, fresh))
+    promoted = replace(upcoming[0], state=KeyState.ACTIVE, not_before=min(upcoming[0].not_before, int(now) - BACKDATE))
+    return KeyRing(tuple(promoted if entry is upcoming[0] else entry for entry in ring.entries))
 
 
 def _unusable(error: CryptoError) -> KeysUnusable:

@@ -29,6 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     rotate = verbs.add_parser("rotate", parents=[common], help="publish the next key; use the one that is due")
     rotate.add_argument("purpose", choices=["app", "passport"])
     rotate.add_argument("--lead", type=int, metavar="SECONDS", help="until the fresh key is used (default: a day)")
+    retire = verbs.add_parser("retire", parents=[common], help="withdraw one key at once, as when it leaked")
+    retire.add_argument("purpose", choices=["app", "passport"])
+    retire.add_argument("kid", help="its id, as listed")
     authority = verbs.add_parser("ca", parents=[common], help="the certificate authority for development")
     authority.add_argument("step", choices=["init", "rotate"])
     certificate = verbs.add_parser("certificate", parents=[common], help="make or renew a certificate")
@@ -65,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
             terminal,
             material.rotate(args.purpose, now=now, lead=args.lead, random_bytes=secrets.token_bytes),
         )
+    elif args.verb == "retire":
+        _table(terminal, material.retire(args.purpose, args.kid, now=now, random_bytes=secrets.token_bytes))
     else:
         _publish(terminal, material.publish(args.purpose, now=now), args.out)
     return 0

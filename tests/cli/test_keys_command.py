@@ -120,6 +120,55 @@ def test_rings_without_an_active_key_are_renewed_and_others_kept(material: KeyMa
     assert material.publish("root", now=NOW + 91 * DAY) == root
 
 
+def named(material: KeyMaterial, purpose: str) -> dict[str, str]:
+    return {line.kid: line.state for line in material.lines() if line.purpose == purpose}
+
+
+@pytest.mark.parametrize("purpose", ["app", "passport"])
+def test_retired_active_key_gives_way_to_the_next_one_at_once_and_to_a_fresh_one_where_there_is_none(
+    material: KeyMaterial, purpose: Any
+) -> None:
+    [first] = named(material, purpose)
+    source = Counter()
+    source.calls = 1000
+    material.rotate(purpose, now=NOW, lead=None, random_bytes=source)
+    [_, second] = named(material, purpose)
+    material.retire(purpose, first, now=NOW + 1, random_bytes=source)
+    assert named(material, purpose) == {first: "retired", second: "active"}
+    published = material.publish(purpose, now=NOW + 1).decode()
+    assert second in published
+    assert first not in published
+    material.retire(purpose, second, now=NOW + 2, random_bytes=source)
+    states_now = named(material, purpose)
+    assert list(states_now.values()) == ["retired", "retired", "active"]
+    assert material.renew_expired(now=NOW + 2, random_bytes=source) == []
+    with pytest.raises(KeysUnusable, match="haetae keys list"):
+        material.retire(purpose, "nobody's", now=NOW, random_bytes=source)
+    assert named(material, purpose) == states_now
+
+
+def test_retired_key_that_was_not_active_leaves_the_active_one_alone(material: KeyMaterial) -> None:
+    source = Counter()
+    source.calls = 1000
+    material.rotate("app", now=NOW, lead=None, random_bytes=source)
+    [active, upcoming] = named(material, "app")
+    material.retire("app", upcoming, now=NOW, random_bytes=source)
+    assert named(material, "app") == {active: "active", upcoming: "retired"}
+
+
+def test_retire_by_command_withdraws_the_key_and_lists_what_is_there(haetae: Any, tmp_path: Path) -> None:
+    folder = ("--dir", str(tmp_path / "k"))
+    haetae.run("keys", "init", *folder)
+    [kid] = [line["kid"] for line in json.loads(haetae.run("keys", "list", "--json", *folder).out)][:1]
+    done = haetae.run("keys", "retire", "app", kid, *folder)
+    assert done.code == 0, done.err
+    rows = [line.split() for line in done.out.splitlines()[1:]]
+    assert [row[3] for row in rows] == ["retired", "active"]
+    assert rows[0][1] == kid
+    unknown = haetae.run("keys", "retire", "app", "app-nobody", *folder)
+    assert (unknown.code, unknown.err.count("\n")) == (1, 1)
+
+
 @pytest.mark.parametrize("verb", [["list"], ["rotate", "app"], ["publish", "root"]])
 def test_missing_keys_say_how_to_make_them(haetae: Any, verb: list[str]) -> None:
     outcome = haetae.run("keys", *verb)
