@@ -5,10 +5,12 @@ policies whenever they like, so policies are summed per minute of expiry, and a 
 from which on it counts. Both sides leave out everything before the floor; nothing else has to be agreed upon.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 BUCKET_MS: Final = 60_000
 MODULUS: Final = 1 << 48
+_LOW: Final = (1 << 64) - 1
 
 
 class ExpiryDigest:
@@ -25,6 +27,16 @@ class ExpiryDigest:
     def add(self, exp_ms: int, digest: int) -> None:
         """Count a policy in; one that expired before the floor is left out."""
         self._change(exp_ms, digest, 1)
+
+    def add_sums(self, sums: Mapping[int, int]) -> None:
+        """Count many policies in: per minute of expiry (Unix ms), their number times 2**64, plus their digests' sum."""
+        for bucket, packed in sums.items():
+            if bucket >= self.floor_ms:
+                count, total = self._buckets.get(bucket, (0, 0))
+                more, digests = packed >> 64, packed & _LOW
+                self._buckets[bucket] = (count + more, (total + digests) % MODULUS)
+                self.count += more
+                self.total = (self.total + digests) % MODULUS
 
     def remove(self, exp_ms: int, digest: int) -> None:
         """Count a policy out that was counted in; one before the floor has been left out already."""

@@ -18,12 +18,13 @@ kind is counted (`unreadable`) and left out; the version it replaces stays in fo
 Does not read the store (see `io.follower`) nor clocks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from haetae_policy.changes import Change, Delete, Put
-from haetae_policy.digest import ExpiryDigest
-from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, EntryId, Head, PutEntry
+from haetae_policy.compact import decode_compact
+from haetae_policy.digest import BUCKET_MS, ExpiryDigest
+from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, EntryId, Head
 from haetae_policy.errors import FeedCorrupt, RecordUnreadable
 from haetae_policy.record import decode_record, record_digest
 from haetae_policy.table import PolicyTable
@@ -96,11 +97,30 @@ class FeedFollower:
         self._unfinished = True
         self._table.start_marking()
 
-    def load(self, encoded: bytes) -> Change | None:
-        """Take one record of the scan; return the change it made. Raises FeedCorrupt, and is then BROKEN."""
+    def load(self, records: Sequence[bytes], changed: list[bytes] | None = None) -> None:
+        """Take up to 65 536 records of the scan; those that changed the table are appended to `changed`.
+
+        `change_of` says what one of them puts. Raises FeedCorrupt, and is then BROKEN; `changed` is true even so.
+        """
         if self.state is not FeedState.LOADING:
             raise FeedCorrupt("a record came outside a snapshot")
-        return self._put(encoded, self.seq)
+        table, unreadable, seq = self._table, self._unreadable, self.seq
+        sums: dict[int, int] = {}
+        for encoded in records:
+            policy = decode_compact(encoded)
+            digest = record_digest(encoded)
+            if policy is not None and policy.pid not in unreadable and table.add(policy, seq=seq, digest=digest):
+                bucket = policy.exp_ms - policy.exp_ms % BUCKET_MS
+                sums[bucket] = sums.get(bucket, 0) + (1 << 64) + digest
+            elif not self._put_over(encoded, digest, seq):
+                continue
+            if changed is not None:
+                changed.append(encoded)
+        self._digest.add_sums(sums)
+
+    def change_of(self, encoded: bytes) -> Change:
+        """Return the change that a record of the scan has made."""
+        return Put(decode_record(encoded), seq=self.seq, digest=record_digest(encoded))
 
     def lose(self, reason: str) -> None:
         """The store has no log any more. What the table has stays; whatever log comes next is another one."""
@@ -140,36 +160,48 @@ class FeedFollower:
             self.seq = entry.seq
         else:
             self._break(f"expected entry {self.seq + 1}, got {entry.seq}")
-        change = self._put(entry.record, entry.seq) if isinstance(entry, PutEntry) else self._delete(entry)
+        change: Change | None = None
+        if isinstance(entry, DeleteEntry):
+            change = self._delete(entry)
+        elif self._put(entry.record, entry.seq):
+            change = Put(decode_record(entry.record), seq=entry.seq)
         self._compare_when_settled()
         return change
 
-    def _put(self, encoded: bytes, seq: int) -> Change | None:
+    def _put(self, encoded: bytes, seq: int) -> bool:
+        """Take in a record; return whether the table changed. Most are new and of a known kind."""
         digest = record_digest(encoded)
+        policy = decode_compact(encoded)
+        if policy is None or policy.pid in self._unreadable or not self._table.add(policy, seq=seq, digest=digest):
+            return self._put_over(encoded, digest, seq)
+        self._digest.add(policy.exp_ms, digest)
+        return True
+
+    def _put_over(self, encoded: bytes, digest: int, seq: int) -> bool:
+        """Take in a record that meets a version of its policy, or cannot be read."""
         try:
             record = decode_record(encoded)
         except RecordUnreadable as error:
             self._put_unreadable(error, digest)
-            return None
+            return False
         except FeedCorrupt:
             self._break("a record without an envelope")
             raise
         held, shelved = self._table.held(record.pid), self._unreadable.get(record.pid)
         counted = held is not None and held.marked and shelved is None
         if shelved is not None and shelved[0] >= record.ver:
-            return None
-        change = Put(record, seq=seq, digest=digest)
-        changed = self._table.apply(change)
+            return False
+        changed = self._table.apply(Put(record, seq=seq, digest=digest))
         self._kept.pop(record.pid, None)
         if counted and not changed:
-            return None
+            return False
         if counted and held is not None:
             self._digest.remove(held.exp_ms, held.digest)
         if shelved is not None:
             del self._unreadable[record.pid]
             self._digest.remove(shelved[1], shelved[2])
         self._digest.add(record.exp_ms, digest)
-        return change if changed else None
+        return changed
 
     def _put_unreadable(self, error: RecordUnreadable, digest: int) -> None:
         """Keep the books for a record that cannot be enforced. The version it replaces stays, no longer counted."""

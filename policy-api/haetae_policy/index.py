@@ -32,16 +32,27 @@ class SubjectIndex:
         self.everyone: dict[str | None, dict[int, int]] = {}
 
     def file(self, slot: int, index: int, key: str | int) -> None:
-        """Put a written `slot` at the front of the chain of `key` in V4, V6 or a kind's structure."""
-        self._slots.keys[slot] = key
-        self._slots.set_next(slot, self._head(index, key))
-        self._set_head(index, key, slot)
+        """Put a written `slot` (with this key, and nothing behind it) at the front of its chain."""
+        if isinstance(key, str):
+            shard = self._shards[index][hash(key) & _MASK]
+            head = shard.get(key, NONE)
+            shard[key] = slot
+            if head == NONE:
+                self._resize(index, 1)
+                return
+        else:
+            networks = self.v4 if index == V4 else self.v6
+            head = networks.head(key)
+            networks.put(key, slot)
+        if head != NONE:
+            self._slots.set_next(slot, head)
 
     def file_everyone(self, slot: int, route: str | None, api: int) -> None:
         """Put a written `slot` at the front of the chain of everyone's policies with this API condition."""
         chains = self.everyone.setdefault(route, {})
         self._slots.keys[slot] = route
-        self._slots.set_next(slot, chains.get(api, NONE))
+        if (head := chains.get(api, NONE)) != NONE:
+            self._slots.set_next(slot, head)
         chains[api] = slot
 
     def withdraw(self, slot: int) -> None:
@@ -84,13 +95,11 @@ class SubjectIndex:
         return self._shards[index][hash(key) & _MASK].get(key, NONE)
 
     def _set_head(self, index: int, key: str | int, slot: int) -> None:
+        """Another slot of the same chain comes first."""
         if isinstance(key, int):
             (self.v4 if index == V4 else self.v6).put(key, slot)
-            return
-        shard = self._shards[index][hash(key) & _MASK]
-        if key not in shard:
-            self._resize(index, 1)
-        shard[key] = slot
+        else:
+            self._shards[index][hash(key) & _MASK][key] = slot
 
     def _resize(self, index: int, step: int) -> None:
         """Keep `keyed` to the kinds that occur, so that a request never probes an empty structure."""

@@ -36,6 +36,10 @@ class Interner(Generic[_Value]):
         self._numbers[value] = number
         return number
 
+    def count(self, number: int) -> None:
+        """Count one more user of a number that is in use."""
+        self._counts[number] += 1
+
     def find(self, value: _Value) -> int | None:
         """Return the number of `value` if it has one."""
         return self._numbers.get(value)

@@ -18,8 +18,8 @@ from haetae_policy.identifiers import format_policy_id, parse_policy_id
 from haetae_policy.model import KINDS, RANK, Action, Api, Mode, Policy, Rate, SourceKind, Subject
 from haetae_policy.network import parse_network
 from haetae_policy.parse import MAX_IDENTIFIER, MAX_RATE_LIMIT, MAX_RATE_SECONDS, parse_api
+from haetae_policy.wire import MAX_RECORD_BYTES
 
-MAX_RECORD_BYTES: Final = 4096
 DIGEST_BYTES: Final = 6
 _VERSION: Final = 1
 _ENVELOPE: Final = frozenset({"v", "pid", "ver", "exp"})
@@ -193,11 +193,12 @@ def _api(document: object) -> Api:
     values = tuple(document.get(name) for name in ("gateway", "route", "method", "path"))
     if not all(value is None or type(value) is str for value in values):
         raise _unknown("api")
-    return _checked_api(*values)
+    return checked_api(*values)
 
 
 @lru_cache(maxsize=4096)
-def _checked_api(gateway: str | None, route: str | None, method: str | None, path: str | None) -> Api:
+def checked_api(gateway: str | None, route: str | None, method: str | None, path: str | None) -> Api:
+    """Return the API conditions; raises PolicyInvalid."""
     problems: list[Problem] = []
     api = parse_api({"gateway": gateway, "route": route, "method": method, "path": path}, problems)
     if problems:
@@ -208,13 +209,15 @@ def _checked_api(gateway: str | None, route: str | None, method: str | None, pat
 def _rate(value: object, action: Action) -> Rate:
     if action is Action.THROTTLE and isinstance(value, list) and len(value) == 2:
         limit, per_seconds = value
-        if type(limit) is int and type(per_seconds) is int and _in_range(limit, per_seconds):
-            return Rate(limit, per_seconds)
+        rate = Rate(limit, per_seconds)
+        if type(limit) is int and type(per_seconds) is int and rate_in_range(rate):
+            return rate
     raise _unknown("rate")
 
 
-def _in_range(limit: int, per_seconds: int) -> bool:
-    return 1 <= limit <= MAX_RATE_LIMIT and 1 <= per_seconds <= MAX_RATE_SECONDS
+def rate_in_range(rate: Rate) -> bool:
+    """Whether a throttle's numbers are within what the language allows."""
+    return 1 <= rate.limit <= MAX_RATE_LIMIT and 1 <= rate.per_seconds <= MAX_RATE_SECONDS
 
 
 def _unknown(field: str) -> PolicyInvalid:

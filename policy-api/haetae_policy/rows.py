@@ -5,13 +5,12 @@
 
 from typing import Final, cast
 
-from haetae_policy.changes import Put
+from haetae_policy.compact import ANY_API, ApiKey, Compact
 from haetae_policy.conditions import ApiCondition
-from haetae_policy.index import EVERYONE, V4, V6, SubjectIndex, residual_of
+from haetae_policy.index import EVERYONE, V4, V6, SubjectIndex
 from haetae_policy.interning import Interner
-from haetae_policy.model import KINDS, RANK, Action, Api, Rate, Subject
-from haetae_policy.record import Record
-from haetae_policy.slots import HARD, MACHINE, NONE, RANK_BITS, RESIDUAL, SHADOW, UNTRUSTED, Row, Slots
+from haetae_policy.model import RANK, Action, Api, Rate
+from haetae_policy.slots import NONE, RANK_BITS, RESIDUAL, SHADOW, UNTRUSTED, Slots
 
 SHARDS: Final = 64
 _MASK: Final = SHARDS - 1
@@ -41,7 +40,7 @@ class Rows:
     def __init__(self) -> None:
         self.slots = Slots()
         self.index = SubjectIndex(self.slots)
-        self.apis: Interner[Api] = Interner(Api())
+        self.apis: Interner[ApiKey] = Interner(ANY_API)
         self.conditions: list[ApiCondition] = [ApiCondition(Api())]
         self.whys: Interner[str] = Interner("")
         self.rates: dict[int, Rate] = {}
@@ -54,39 +53,32 @@ class Rows:
         """Return the slot of a policy, or None."""
         return self._by_pid[pid & _MASK].get(pid)
 
-    def insert(self, change: Put, *, mark: int) -> None:
+    def insert(self, policy: Compact, *, seq: int, digest: int, mark: int) -> None:
         """Add a policy that is not held; raises PathPatternInvalid for one that skipped the parser."""
-        record, subject, pid = change.record, change.record.subject, change.record.pid
-        api, why = self._acquire_api(record.api), self.whys.acquire(record.why)
-        primary = _primary(subject)
-        residual = residual_of(subject, primary)
-        flags = _flags(record) | (RESIDUAL if residual else 0)
-        slot = self.slots.allocate()
-        self.slots.write(
-            slot,
-            Row(
-                *(record.exp_ms, api, NONE, flags, primary, why, change.seq),
-                *(pid >> 64, pid & _LOW, change.digest, record.ver, mark),
-            ),
-        )
+        pid, ver, exp_ms, flags, kind, key, residual, api_key, reason, rate = policy
+        api, why = self._acquire_api(api_key), self.whys.acquire(reason)
+        if residual:
+            flags |= RESIDUAL
+        fields = (exp_ms, api, NONE, flags, kind, why, seq, pid >> 64, pid & _LOW, digest, ver, mark)
+        slot = self.slots.place(fields, key)
         if residual:
             self.residuals[slot] = residual
-        if record.rate is not None:
-            self.rates[slot] = record.rate
-        if primary < V4:
-            self.index.file(slot, primary, getattr(subject, KINDS[primary]))
-        elif subject.ip is not None:
-            self.index.file(slot, primary, subject.ip.key)
+        if rate is not None:
+            self.rates[slot] = rate
+        if key is None:
+            self.index.file_everyone(slot, api_key[1], api)
         else:
-            self.index.file_everyone(slot, record.api.route, api)
+            self.index.file(slot, kind, key)
         self._by_pid[pid & _MASK][pid] = slot
         self.size += 1
-        self._count_exception(slot, 1)
+        if flags & (RANK_BITS | SHADOW) == _ALLOW:
+            self._count_exception(slot, 1)
 
     def remove(self, slot: int) -> None:
         """Take a held policy out."""
         row = self.slots.read(slot)
-        self._count_exception(slot, -1)
+        if row.flags & (RANK_BITS | SHADOW) == _ALLOW:
+            self._count_exception(slot, -1)
         self.index.withdraw(slot)
         self.apis.release(row.api)
         self.whys.release(row.why)
@@ -96,12 +88,13 @@ class Rows:
         self.size -= 1
         self.slots.release(slot)
 
-    def _acquire_api(self, api: Api) -> int:
-        number = self.apis.find(api)
+    def _acquire_api(self, key: ApiKey) -> int:
+        number = self.apis.find(key)
         if number is not None:
-            return self.apis.acquire(api)
-        condition = ApiCondition(api)
-        number = self.apis.acquire(api)
+            self.apis.count(number)
+            return number
+        condition = ApiCondition(Api(*key))
+        number = self.apis.acquire(key)
         if number == len(self.conditions):
             self.conditions.append(condition)
         else:
@@ -113,8 +106,6 @@ class Rows:
         is.
         """
         row = self.slots.read(slot)
-        if row.flags & (RANK_BITS | SHADOW) != _ALLOW:
-            return
         if row.kind in (V4, V6, EVERYONE) and not row.flags & UNTRUSTED:
             return
         group = (row.api, self._network(slot, row.kind))
@@ -130,22 +121,3 @@ class Rows:
             return key << 8 | (33 if index == V4 else 129) - key.bit_length()
         residual = self.residuals.get(slot, ())
         return cast("int", residual[-1]) if len(residual) > 1 and residual[-2] == V4 else 0
-
-
-def _primary(subject: Subject) -> int:
-    for kind, name in enumerate(KINDS):
-        if getattr(subject, name) is not None:
-            return kind
-    if subject.ip is None:
-        return EVERYONE
-    return V4 if subject.ip.version == 4 else V6
-
-
-def _flags(record: Record) -> int:
-    return (
-        RANK[record.action]
-        | (SHADOW if record.shadow else 0)
-        | (HARD if record.hard else 0)
-        | (MACHINE if record.machine else 0)
-        | (UNTRUSTED if record.subject.untrusted else 0)
-    )

@@ -73,12 +73,15 @@ class Slots:
         """How many of them are free."""
         return len(self._free)
 
-    def allocate(self) -> int:
-        """Return a slot to be written."""
+    def place(self, fields: tuple[int, ...], key: str | int | None) -> int:
+        """Put the fields of a `Row`, and the key it is filed under, into a slot; return it."""
         if self._free:
-            return self._free.pop()
-        self.rows += _EMPTY
-        self.keys.append(None)
+            slot = self._free.pop()
+            ROW.pack_into(self.rows, slot << SHIFT, *fields)
+            self.keys[slot] = key
+            return slot
+        self.rows += ROW.pack(*fields)
+        self.keys.append(key)
         return len(self.keys) - 1
 
     def release(self, slot: int) -> None:
@@ -86,10 +89,6 @@ class Slots:
         self.rows[slot << SHIFT : (slot + 1) << SHIFT] = _EMPTY
         self.keys[slot] = None
         self._free.append(slot)
-
-    def write(self, slot: int, row: Row) -> None:
-        """Fill a slot."""
-        ROW.pack_into(self.rows, slot << SHIFT, *row)
 
     def read(self, slot: int) -> Row:
         """Return a slot's fields."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from haetae_policy.changes import Change, Delete
+from haetae_policy.compact import Compact, compact_of
 from haetae_policy.facts import ApiFacts, Facts, Verdict
 from haetae_policy.index import V4
 from haetae_policy.model import ACTIONS, RANK, Action
@@ -64,6 +65,7 @@ class PolicyTable:
         self._exempt = tuple(machine_exempt)
         self._cursor = 0
         self._mark = 0
+        self._marked = 0  # policies held that carry the present mark
         self._verdicts: dict[int, Verdict] = {}
 
     def __len__(self) -> int:
@@ -99,10 +101,23 @@ class PolicyTable:
             row = rows.slots.read(slot)
             marked = row.mark == self._mark
             rows.slots.set_mark(slot, self._mark)
+            self._marked += not marked
             if row.ver >= change.record.ver if marked else (row.ver, row.digest) == (change.record.ver, change.digest):
                 return False
             self._remove(slot)
-        rows.insert(change, mark=self._mark)
+        rows.insert(compact_of(change.record), seq=change.seq, digest=change.digest, mark=self._mark)
+        self._marked += 1
+        return True
+
+    def add(self, policy: Compact, *, seq: int, digest: int) -> bool:
+        """Take in a policy that is not held; return False, and do nothing, if some version of it is.
+
+        For what `decode_compact` returned: nothing is checked again.
+        """
+        if self._rows.slot(policy.pid) is not None:
+            return False
+        self._rows.insert(policy, seq=seq, digest=digest, mark=self._mark)
+        self._marked += 1
         return True
 
     def check(
@@ -175,6 +190,7 @@ class PolicyTable:
     def start_marking(self) -> None:
         """Begin a pass in which every `apply` marks its policy; `drop_unmarked` then removes the others."""
         self._mark += 1
+        self._marked = 0
 
     def drop_unmarked(
         self, *, step: int = 1000, spare: Callable[[int, int], bool] | None = None
@@ -183,6 +199,8 @@ class PolicyTable:
         policies. `spare` is asked with identifier and expiry (Unix ms) of each, and stays it by saying True.
         """
         slots = self._rows.slots
+        if self._marked == self._rows.size:
+            return
         for start in range(0, len(slots), step):
             gone = []
             for slot in range(start, min(start + step, len(slots))):
@@ -194,6 +212,7 @@ class PolicyTable:
 
     def _remove(self, slot: int) -> None:
         self._verdicts.pop(slot, None)
+        self._marked -= self._rows.slots.read(slot).mark == self._mark
         self._rows.remove(slot)
 
     def _matching(self, heads: list[int], facts: Facts, api: ApiFacts, now_ms: int, skip: int) -> list[int]:

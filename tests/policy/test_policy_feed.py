@@ -74,7 +74,7 @@ class Writer:
 def snapshot(follower: FeedFollower, writer: Writer) -> None:
     follower.begin(writer.head())
     for _, encoded in writer.live.values():
-        follower.load(encoded)
+        follower.load([encoded])
     follower.settle(writer.head())
     finish(follower)
 
@@ -176,7 +176,7 @@ def test_snapshot_scanned_while_the_log_goes_on_ends_in_agreement(
         seen = [version[number] for version in versions if number in version]
         throughout = len(seen) == len(versions)
         for _ in range(data.draw(st.integers(1 if throughout else 0, 2))):
-            follower.load(data.draw(st.sampled_from(seen)))
+            follower.load([data.draw(st.sampled_from(seen))])
     follower.settle(writer.head())
     for entry in writer.log[mark:]:
         follower.feed(entry)
@@ -362,7 +362,7 @@ def test_policies_stay_in_force_while_a_snapshot_replaces_them() -> None:
     table, follower = follow(writer.log)
     follower.begin(writer.head())
     assert table.check(Facts(user="u"), API, T0) is not None
-    follower.load(writer.live[pid(1)][1])
+    follower.load([writer.live[pid(1)][1]])
     assert table.check(Facts(user="u"), API, T0) is not None
 
 
@@ -452,7 +452,7 @@ def test_entries_before_a_snapshot_and_records_outside_one_are_not_taken() -> No
     follower = FeedFollower(table)
     assert follower.feed(writer.log[0]) is None
     with pytest.raises(FeedCorrupt):
-        follower.load(writer.live[pid(1)][1])
+        follower.load([writer.live[pid(1)][1]])
     assert len(table) == 0
 
 

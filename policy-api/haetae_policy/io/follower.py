@@ -29,7 +29,8 @@ from haetae_policy.io.workers import RECENT, WorkerReport, WorkerReports
 from haetae_policy.table import PolicyTable
 
 _log = logging.getLogger("haetae.policy")
-_CHECK_EVERY: Final = 16
+_LOAD_TOGETHER: Final = 50
+_FEED_TOGETHER: Final = 16
 _LONGEST_HERD: Final = 4  # doublings of the pause between snapshots that do not help
 
 
@@ -45,7 +46,7 @@ class FeedSettings:
     block_s: float = 1.0
     answer_s: float = 1.0
     step_ms: float = 2.0
-    scan_count: int = 200
+    scan_count: int = 1000
     read_count: int = 500
     herd_s: float = 2.0
     quiet_s: float = 6.0
@@ -107,6 +108,7 @@ class PolicyFeed:
         self._following = asyncio.Event()
         self._heard = 0.0
         self._confirmed: float | None = None
+        self._newest_ms = 0
         self._latency_ms: int | None = None
         self._snapshots = 0
         self._fruitless = 0
@@ -181,18 +183,27 @@ class PolicyFeed:
 
     async def _scan(self) -> None:
         self._snapshots += 1
-        cursor = b"0"
-        while True:
-            cursor, found = await self._commands.call(
-                "HSCAN", self._keys.live, cursor, "COUNT", self._settings.scan_count
-            )
-            await self._in_steps(list(found.values()), self._load_one)
-            if int(cursor) == 0:
-                break
+        following: asyncio.Task[Any] | None = None
+        cursor, found = await self._scan_from(b"0")
+        try:
+            while True:
+                # The store looks for the next ones while these are taken in.
+                following = asyncio.create_task(self._scan_from(cursor)) if int(cursor) else None
+                await self._in_steps(list(found.values()), self._load_some, together=_LOAD_TOGETHER)
+                if following is None:
+                    break
+                cursor, found = await following
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
         self._follower.settle(await self._head())
         self._heard = asyncio.get_running_loop().time()
         await self._finish()
         self._note_progress()
+
+    async def _scan_from(self, cursor: bytes) -> Any:
+        return await self._commands.call("HSCAN", self._keys.live, cursor, "COUNT", self._settings.scan_count)
 
     async def _finish(self) -> None:
         """Once the snapshot agrees, part from what it lacked, unless that would lift blocks a store has lost."""
@@ -205,8 +216,16 @@ class PolicyFeed:
         if follower.kept > before:
             _log.error("the policy log lost %d policies: they stay in force here until they expire", follower.kept)
 
-    def _load_one(self, encoded: bytes) -> None:
-        self._announce(self._follower.load(encoded))
+    def _load_some(self, records: Sequence[bytes]) -> None:
+        if not self._following.is_set():
+            self._follower.load(records)
+            return
+        changed: list[bytes] = []
+        try:
+            self._follower.load(records, changed)
+        finally:
+            for encoded in changed:
+                self._announce(self._follower.change_of(encoded))
 
     async def _head(self) -> Head:
         fields = await self._commands.call("HGETALL", self._keys.head)
@@ -223,26 +242,31 @@ class PolicyFeed:
         reply = await self._reader.call("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._keys.log, last)
         for _, entries in reply or ():
             self._heard = asyncio.get_running_loop().time()
-            await self._in_steps(entries, self._feed_one)
+            await self._in_steps(entries, self._feed_some, together=_FEED_TOGETHER)
             await self._finish()
         if asyncio.get_running_loop().time() - self._heard > self._settings.quiet_s:
             await self._confirm_log()
         self._note_progress()
 
-    def _feed_one(self, raw: tuple[bytes, dict[bytes, bytes]]) -> None:
-        entry = decode_entry(raw[0], raw[1] or {})
-        before = self._follower.seq
-        self._announce(self._follower.feed(entry))
-        if self._follower.seq != before:
-            self._latency_ms = max(0, self._now_ms() - entry.at_ms)
+    def _feed_some(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        follower = self._follower
+        for identifier, fields in entries:
+            entry = decode_entry(identifier, fields or {})
+            before = follower.seq
+            self._announce(follower.feed(entry))
+            if follower.seq != before:
+                self._newest_ms = entry.at_ms
+        if self._newest_ms:
+            self._latency_ms = max(0, self._now_ms() - self._newest_ms)
+            self._newest_ms = 0
 
-    async def _in_steps(self, items: Sequence[Any], work: Callable[[Any], None]) -> None:
-        """Do the work item by item, giving way to the loop when a step's time is used up."""
+    async def _in_steps(self, items: Sequence[Any], work: Callable[[Sequence[Any]], None], *, together: int) -> None:
+        """Do the work `together` items at a time, giving way to the loop when a step's time is used up."""
         limit = self._settings.step_ms / 1000
         started = time.perf_counter()
-        for number, item in enumerate(items, 1):
-            work(item)
-            if number % _CHECK_EVERY == 0 and time.perf_counter() - started > limit:
+        for start in range(0, len(items), together):
+            work(items[start : start + together])
+            if time.perf_counter() - started > limit:
                 await asyncio.sleep(0)
                 started = time.perf_counter()
 

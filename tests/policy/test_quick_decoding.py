@@ -1,0 +1,112 @@
+"""Reading records quickly: whatever is read quickly means exactly what careful reading says, or is left to it."""
+
+import contextlib
+from typing import Any
+
+import orjson
+import pytest
+from haetae_policy.compact import compact_of, decode_compact
+from haetae_policy.digest import BUCKET_MS, ExpiryDigest
+from haetae_policy.errors import FeedCorrupt, RecordUnreadable
+from haetae_policy.record import Record, decode_record, encode_record
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.policy.policy_strategies import T0, policy_id, records
+
+MEMBERS: dict[str, list[Any]] = {
+    "v": [1, 1.0, True, 2, "1", None],
+    "pid": [policy_id(3), policy_id(3).lower(), "pol_8" + "0" * 25, 5, None],
+    "ver": [1, 1.0, True, 0, (1 << 31) + 1, "1", None],
+    "exp": [T0, float(T0), -1, 1 << 48, None],
+    "act": ["block", "throttle", "BLOCK", "x", 4, None],
+    "mode": ["shadow", "enforce", "", None],
+    "hard": [True, False, 1, None],
+    "fds": [True, False, "yes", None],
+    "why": ["", "r1", "w" * 64, "w" * 65, "\u00e9" * 64, 3, None],
+    "rate": [[5, 10], [5, 10.0], [0, 1], [True, 10], [5], [5, 10, 15], [5, 86_401], {"limit": 5}, None],
+    "sub": [{}, {"user": "u"}, {"user": ""}, {"user": None}, {"ip": None}, {"ip": "203.0.113.0/24"}, [], "u", None],
+    "api": [{}, {"path": "/a/**"}, {"path": "a"}, {"path": None}, {"method": "get"}, {"method": "GET"}, [], None],
+}
+SUBJECT: dict[str, list[Any]] = {
+    "user": ["u", "\U0001f415", "u" * 256, "u" * 257, "", 5, None],
+    "device": ["d", "", None],
+    "session": ["s", ["s"]],
+    "ip": ["203.0.113.7", "203.0.113.7/24", "2001:db8::/32", "::ffff:1.2.3.4", "x", 7, None],
+    "untrusted": [True, False, "true", None],
+    "x": ["unknown"],
+}
+
+
+def judged(encoded: bytes) -> Record | None:
+    with contextlib.suppress(FeedCorrupt, RecordUnreadable):
+        return decode_record(encoded)
+    return None
+
+
+def check(encoded: bytes) -> None:
+    quick, careful = decode_compact(encoded), judged(encoded)
+    assert quick is None or (careful is not None and quick == compact_of(careful))
+
+
+@given(records())
+def test_every_record_that_writers_write_is_read_quickly_and_means_the_same(record: Record) -> None:
+    assert decode_compact(encode_record(record)) == compact_of(record)
+
+
+@given(
+    record=records(),
+    members=st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in MEMBERS.items()}),
+    subject=st.none() | st.fixed_dictionaries({}, optional={n: st.sampled_from(v) for n, v in SUBJECT.items()}),
+    dropped=st.sets(st.sampled_from(tuple(MEMBERS)), max_size=2),
+)
+def test_altered_record_is_read_quickly_only_as_it_is_read_carefully(
+    record: Record, members: dict[str, Any], subject: dict[str, Any] | None, dropped: set[str]
+) -> None:
+    document = {**orjson.loads(encode_record(record)), **members}
+    if subject is not None:
+        document["sub"] = subject
+    check(orjson.dumps({name: value for name, value in document.items() if name not in dropped}))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_quickly_only_as_they_are_read_carefully(raw: bytes) -> None:
+    check(raw)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [b'{"user":null}', b'{"user":""}', b"null", b'{"user":"\\ud800"}', b'{"user":"\xff"}', b'{"user":"a","x":1}'],
+)
+def test_subject_that_is_not_plain_never_turns_into_everyone(subject: bytes) -> None:
+    head = b'{"v":1,"pid":"%b","ver":1,"exp":%d,"act":"block","sub":' % (policy_id(1).encode(), T0)
+    assert decode_compact(head + subject + b"}") is None
+    assert judged(head + subject + b"}") is None
+
+
+def test_member_that_comes_twice_counts_as_it_does_in_careful_reading() -> None:
+    head = b'{"v":1,"pid":"%b","ver":1,"exp":%d,"act":"block"' % (policy_id(1).encode(), T0)
+    for rest in (b',"sub":{"user":"a"},"sub":{"user":"b"}}', b',"sub":{"user":"a","user":"b"}}', b',"act":"allow"}'):
+        check(head + rest)
+
+
+def test_record_that_is_too_long_is_left_to_careful_reading() -> None:
+    encoded = encode_record(decode_record(b'{"v":1,"pid":"%b","ver":1,"exp":9,"act":"block"}' % policy_id(1).encode()))
+    assert decode_compact(encoded + b" " * 4096) is None
+
+
+@given(
+    policies=st.lists(st.tuples(st.integers(0, 9), st.integers(0, (1 << 48) - 1)), max_size=30),
+    floor=st.integers(0, 9),
+)
+def test_many_policies_counted_at_once_are_counted_like_one_by_one(policies: list[tuple[int, int]], floor: int) -> None:
+    one, many = ExpiryDigest(floor_ms=floor * BUCKET_MS), ExpiryDigest(floor_ms=floor * BUCKET_MS)
+    sums: dict[int, int] = {}
+    for minute, digest in policies:
+        one.add(minute * BUCKET_MS + 7, digest)
+        sums[minute * BUCKET_MS] = sums.get(minute * BUCKET_MS, 0) + (1 << 64) + digest
+    many.add_sums(sums)
+    assert (one.count, one.total) == (many.count, many.total)
+    one.advance(5 * BUCKET_MS)
+    many.advance(5 * BUCKET_MS)
+    assert (one.count, one.total) == (many.count, many.total)
