@@ -29,12 +29,12 @@ from haetae_edge.config.gateway import GatewayConfig
 from haetae_edge.events import EventMaker
 from haetae_edge.exchange import Exchange, Response
 from haetae_edge.fingerprint import Fingerprints
-from haetae_edge.io.redis_link import LOST, LinkError, RedisLink
+from haetae_edge.io.redis_link import LOST, RedisLink
+from haetae_edge.io.standing_link import CONNECT, StandingLink
 from haetae_edge.metrics import Gauge
 from haetae_edge.networks import NetworkTable
 
 _FLUSH: Final = 0.01
-_CONNECT: Final = 0.5
 _PAUSE: Final = 0.2
 #: Seconds a store may leave blobs unanswered before it is cut off and dialled again.
 _SILENCE: Final = 1.0
@@ -62,7 +62,7 @@ class EventSender:
         ceiling: int,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._url = url
+        self._standing = StandingLink(url, pause=_PAUSE, on_open=self._resume)
         self._source = source
         self._shards = shards
         self._ring = ring
@@ -73,11 +73,8 @@ class EventSender:
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._dialling: asyncio.Task[None] | None = None
-        self._link: RedisLink | None = None
         self._in_flight = 0
         self._unreported = [0, 0]
-        self._closed = False
         self._idle: asyncio.Event | None = None
         self.sent = 0
         self.lost_anonymous = 0
@@ -85,7 +82,7 @@ class EventSender:
 
     async def start(self) -> None:
         """Open the connection; a store that is down is dialled again in the background."""
-        self._dial()
+        self._standing.dial()
 
     def append(self, event: list[object]) -> None:
         """Queue one event array."""
@@ -116,9 +113,9 @@ class EventSender:
 
     def _flush(self) -> None:
         self._timer = None
-        link = self._link
-        if link is None or not link.usable:
-            self._dial()
+        link = self._standing.link
+        if link is None:
+            self._standing.dial()
             return
         while (self._ordinary or self._important) and self._in_flight < _IN_FLIGHT:
             self._send(link, self._take())
@@ -147,7 +144,7 @@ class EventSender:
             )
             self._in_flight += 1
             if self._watch is None:
-                self._watch = self._loop.call_later(_SILENCE, self._check, self._link, self.sent)
+                self._watch = self._loop.call_later(_SILENCE, self._check, link, self.sent)
 
             def on_reply(reply: object, chosen: list[Row] = chosen, lost: list[int] = lost) -> None:
                 self._answered(reply, chosen, lost)
@@ -177,56 +174,34 @@ class EventSender:
             else:
                 (self._ordinary if _may_go_first(event) else self._important).appendleft((number, event))
 
-    def _check(self, link: RedisLink | None, sent: int) -> None:
+    def _check(self, link: RedisLink, sent: int) -> None:
         self._watch = None
-        if self._in_flight == 0 or link is None or link is not self._link:
+        if self._in_flight == 0 or link is not self._standing.link:
             return
         if self.sent == sent:
-            link.close()
-            self._link = None
-            self._dial()
+            self._standing.drop(link)
         else:
             self._watch = self._loop.call_later(_SILENCE, self._check, link, self.sent)
 
-    def _dial(self) -> None:
-        if self._dialling is None and not self._closed:
-            self._link = None
-            self._dialling = self._loop.create_task(self._connect())
-
-    async def _connect(self) -> None:
-        try:
-            while not self._closed:
-                try:
-                    self._link = await RedisLink.connect(self._url, deadline=_CONNECT)
-                except LinkError:
-                    await asyncio.sleep(_PAUSE)
-                else:
-                    break
-        finally:
-            self._dialling = None
+    def _resume(self) -> None:
         if self._ordinary or self._important:
             self._flush()
 
     async def close(self) -> None:
         """Send what waits, for at most half a second, and close."""
-        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._dialling is not None:
-            self._dialling.cancel()
-            await asyncio.wait((self._dialling,))
-        link = self._link
-        if link is not None and link.usable:
+        await self._standing.end_dialling()
+        if self._standing.link is not None:
             self._flush()
             self._idle = asyncio.Event()
             if self._in_flight:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._idle.wait(), _CONNECT)
+                    await asyncio.wait_for(self._idle.wait(), CONNECT)
         for handle in (self._timer, self._watch):
             if handle is not None:
                 handle.cancel()
-        if link is not None:
-            link.close()
+        await self._standing.close()
 
     def gauges(self) -> tuple[Gauge, ...]:
         """What there is to see."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from haetae_edge.io.redis_link import LOST, LinkError, OnReply, RedisLink
+from haetae_edge.io.redis_link import LOST, OnReply, RedisLink
+from haetae_edge.io.standing_link import StandingLink
 from haetae_edge.services import NonceSeen, StoreUnavailable
 
 #: Seconds for one round trip (app channel section 3).
 DEADLINE: Final = 0.05
-#: Seconds for opening a connection, and between two attempts.
-_CONNECT: Final = 0.5
+#: Seconds between two attempts to open a connection.
 _PAUSE: Final = 0.1
 #: Seconds by which a timer may be late before that says something about the loop.
 _LATE: Final = 0.01
@@ -47,21 +47,20 @@ class RedisNonces:
     """Claims nonces under `<prefix>nonce:<keyid>:<nonce>`; `start` before use, `close` after."""
 
     def __init__(self, url: str, *, prefix: str, deadline: float = DEADLINE) -> None:
-        self._url = url
+        self._standing = StandingLink(url, pause=_PAUSE)
         self._prefix = f"{prefix}nonce:".encode()
         self._deadline = deadline
-        self._link: RedisLink | None = None
-        self._dialling: asyncio.Task[None] | None = None
         self._commands: list[bytes] = []
         self._replies: list[OnReply] = []
-        self._closed = False
-        self.failures = 0
 
     async def start(self) -> None:
         """Open the connection; a store that is down is dialled again in the background."""
-        self._dial()
-        if self._dialling is not None:
-            await asyncio.wait((self._dialling,), timeout=_CONNECT)
+        await self._standing.start()
+
+    @property
+    def failures(self) -> int:
+        """How often the store could not be reached, or was cut off."""
+        return self._standing.failures
 
     async def claim(self, keyid: str, nonce: str, *, ttl_ms: int) -> None:
         """Claim once. Raises NonceSeen, or StoreUnavailable within the deadline.
@@ -69,9 +68,9 @@ class RedisNonces:
         `keyid` and `nonce` have no colon between them that could shift: a nonce is base64url.
         """
         loop = asyncio.get_running_loop()
-        link = self._link
-        if link is None or not link.usable:
-            self._dial()
+        link = self._standing.link
+        if link is None:
+            self._standing.dial()
             raise StoreUnavailable
         if link.waiting + len(self._replies) >= _MAX_WAITING:
             raise StoreUnavailable
@@ -107,8 +106,8 @@ class RedisNonces:
 
     def mark_unanswered(self, keyid: str, nonce: str) -> None:
         """Change the claim's value, not its life; a store that is away hears nothing of it."""
-        link = self._link
-        if link is None or not link.usable or link.waiting >= _MAX_WAITING:
+        link = self._standing.link
+        if link is None or link.waiting >= _MAX_WAITING:
             return
         key = self._key(keyid, nonce)
         link.send(
@@ -122,7 +121,7 @@ class RedisNonces:
     def _flush(self) -> None:
         commands, self._commands = self._commands, []
         replies, self._replies = self._replies, []
-        link = self._link
+        link = self._standing.link
         if link is None:
             for on_reply in replies:
                 on_reply(LOST)
@@ -137,7 +136,7 @@ class RedisNonces:
         """The deadline is Redis's, not ours: when the loop itself came late to it, a reply may already wait in the
         socket, so the loop gets one more turn to read it.
         """
-        if turn.answered or link is not self._link:
+        if turn.answered:
             return
         loop = asyncio.get_running_loop()
         if loop.time() - due > _LATE:
@@ -146,37 +145,9 @@ class RedisNonces:
             self._cut(link, turn)
 
     def _cut(self, link: RedisLink, turn: _Turn) -> None:
-        if turn.answered or link is not self._link:
-            return
-        self._link = None
-        link.close()
-        self.failures += 1
-        self._dial()
-
-    def _dial(self) -> None:
-        if self._dialling is None and not self._closed:
-            self._link = None
-            self._dialling = asyncio.ensure_future(self._connect())
-
-    async def _connect(self) -> None:
-        try:
-            while not self._closed:
-                try:
-                    self._link = await RedisLink.connect(self._url, deadline=_CONNECT)
-                except LinkError:
-                    self.failures += 1
-                    await asyncio.sleep(_PAUSE)
-                else:
-                    return
-        finally:
-            self._dialling = None
+        if not turn.answered:
+            self._standing.drop(link)
 
     async def close(self) -> None:
         """Give up what is under way; its claimants get StoreUnavailable."""
-        self._closed = True
-        if self._dialling is not None:
-            self._dialling.cancel()
-            await asyncio.wait((self._dialling,))
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        await self._standing.close()

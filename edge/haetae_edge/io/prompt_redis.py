@@ -11,10 +11,10 @@ from typing import Final
 
 import hiredis
 
-from haetae_edge.io.redis_link import LOST, LinkError, OnReply, RedisLink
+from haetae_edge.io.redis_link import LOST, OnReply, RedisLink
+from haetae_edge.io.standing_link import StandingLink
 from haetae_edge.services import StoreUnavailable
 
-_CONNECT: Final = 0.5
 _PAUSE: Final = 0.1
 _MAX_WAITING: Final = 10_000
 
@@ -24,20 +24,14 @@ class PromptRedis:
 
     def __init__(self, url: str, *, deadline: float) -> None:
         """`deadline` is seconds for one round trip."""
-        self._url = url
+        self._standing = StandingLink(url, pause=_PAUSE)
         self._deadline = deadline
-        self._link: RedisLink | None = None
-        self._dialling: asyncio.Task[None] | None = None
         self._commands: list[bytes] = []
         self._replies: list[OnReply] = []
-        self._closed = False
-        self.failures = 0
 
     async def start(self) -> None:
         """Open the connection; a store that is down is dialled again in the background."""
-        self._dial()
-        if self._dialling is not None:
-            await asyncio.wait((self._dialling,), timeout=_CONNECT)
+        await self._standing.start()
 
     async def ask(self, *words: bytes) -> object:
         """The reply to one command, as hiredis reads it; an error reply is returned, not raised.
@@ -45,9 +39,9 @@ class PromptRedis:
         Raises StoreUnavailable when there is none within the deadline.
         """
         loop = asyncio.get_running_loop()
-        link = self._link
-        if link is None or not link.usable:
-            self._dial()
+        link = self._standing.link
+        if link is None:
+            self._standing.dial()
             raise StoreUnavailable
         if link.waiting + len(self._replies) >= _MAX_WAITING:
             raise StoreUnavailable
@@ -74,7 +68,7 @@ class PromptRedis:
     def _flush(self) -> None:
         commands, self._commands = self._commands, []
         replies, self._replies = self._replies, []
-        link = self._link
+        link = self._standing.link
         if link is None:
             for on_reply in replies:
                 on_reply(LOST)
@@ -88,42 +82,14 @@ class PromptRedis:
     def _cut(self, link: RedisLink, done: asyncio.Future[object]) -> None:
         if done.done():
             return
-        self.failures += 1
-        if link is self._link:
-            self._link = None
-            self._dial()
         # Replies belong to commands by order: without this one, the others mean nothing either.
-        link.close()
+        self._standing.drop(link)
         if not done.done():
             done.set_exception(StoreUnavailable())
 
-    def _dial(self) -> None:
-        if self._dialling is None and not self._closed:
-            self._link = None
-            self._dialling = asyncio.ensure_future(self._connect())
-
-    async def _connect(self) -> None:
-        try:
-            while not self._closed:
-                try:
-                    self._link = await RedisLink.connect(self._url, deadline=_CONNECT)
-                except LinkError:
-                    self.failures += 1
-                    await asyncio.sleep(_PAUSE)
-                else:
-                    return
-        finally:
-            self._dialling = None
-
     async def close(self) -> None:
         """Give up what is under way; whoever waits gets StoreUnavailable."""
-        self._closed = True
-        if self._dialling is not None:
-            self._dialling.cancel()
-            await asyncio.wait((self._dialling,))
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        await self._standing.close()
 
 
 def is_error(reply: object, *, code: str) -> bool:
