@@ -99,6 +99,7 @@ class Caller:
     `auth` lists how each was proven ("signature", "token", "certificate", "session", …) in order. `claims` are the
     verified access token's. `certificate` is what was presented on this connection, `groups` are a staff member's, and
     `profile` is what the authenticator itself knows of the user: it becomes the Passport's `usr`, unasked.
+    `good_until` is when the first of the token and certificate that prove this ends, Unix seconds.
     """
 
     user: str | None = None
@@ -116,6 +117,11 @@ class Caller:
     groups: frozenset[str] = frozenset()
     certificate: ClientCertificate | None = None
     profile: Mapping[str, Any] | None = None
+    good_until: float | None = None
+
+    def ends_with(self, moment: float) -> None:
+        """What proves the caller is good until then at most."""
+        self.good_until = moment if self.good_until is None else min(self.good_until, moment)
 
 
 @dataclass(slots=True)

@@ -43,6 +43,10 @@ class Pipeline:
         self._reference = reference
         self._clock = clock
 
+    def now(self) -> float:
+        """Unix seconds, by the clock that everything here goes by."""
+        return self._clock()
+
     async def serve(self, exchange: Exchange) -> Response:
         """Run one exchange to its answer. Raises nothing that belongs to the request or the upstream."""
         try:

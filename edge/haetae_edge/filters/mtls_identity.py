@@ -88,6 +88,8 @@ class _Identity:
             raise Refusal("certificate-invalid", reason=f"xfcc-{error.reason}") from None
         except CertificateUnusable as error:
             raise Refusal("certificate-invalid", reason=f"certificate-{error.reason}") from None
+        if exchange.caller.certificate is not None:
+            exchange.caller.ends_with(exchange.caller.certificate.not_after)
 
     def authenticate(self, exchange: Exchange) -> None:
         """Which of the listed callers this is."""

@@ -267,3 +267,4 @@ def _enter(caller: Caller, access: AccessToken) -> None:
     caller.claims = dict(access.claims)
     caller.scopes = access.scopes
     caller.auth = (*caller.auth, "token")
+    caller.ends_with(access.expires_at)

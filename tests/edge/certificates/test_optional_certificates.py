@@ -45,6 +45,14 @@ def test_nobody_is_refused_for_having_none_and_a_listed_caller_is_known() -> Non
     assert run(optional, presenting(LEAF.der)).caller.service == "spiffe://td/a"
 
 
+def test_what_is_opened_with_a_certificate_is_good_until_its_end_or_an_earlier_one_of_the_token() -> None:
+    on = run(MtlsIdentity(callers=(RULE,)), presenting(LEAF.der))
+    assert on.caller.good_until == (NOW + 60 * DAY).timestamp()
+    on.caller.ends_with((NOW + DAY).timestamp())
+    on.caller.ends_with((NOW + 2 * DAY).timestamp())
+    assert on.caller.good_until == (NOW + DAY).timestamp()
+
+
 def test_expired_certificate_is_refused_even_where_none_is_needed() -> None:
     with pytest.raises(Refusal) as failed:
         run(MtlsIdentity(required=False), presenting(LEAF.der), days=61)

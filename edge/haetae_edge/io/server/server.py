@@ -77,7 +77,7 @@ class GatewayServer(web.Server):
         self._event_loop = loop
         self._scheme = scheme
         self._stopped = False
-        self.live = LiveStreams(loop, self.client_connections)
+        self.live = LiveStreams(loop, self.client_connections, clock=pipeline.now)
         self._sweep_interval = min(_SWEEP_SECONDS, limits.header_timeout / 2, limits.body_timeout / 2)
         self._sweep_handle: asyncio.TimerHandle | None = loop.call_later(self._sweep_interval, self._sweep)
 
@@ -107,6 +107,7 @@ class GatewayServer(web.Server):
         method = "GET"
         may_keep = False
         sent = 0
+        watched = False
         response: Response | None = None
         try:
             try:
@@ -125,9 +126,12 @@ class GatewayServer(web.Server):
             if response.tunnel is not None and exchange is not None:
                 pump = TunnelPump(connection, response, response.tunnel)
                 self.live.add(exchange, pump.end)
+                watched = True
                 sent = await pump.run()
                 return False
             connection.streaming = not isinstance(response.body, bytes)
+            if connection.streaming and exchange is not None:
+                watched = self.live.add_stream(exchange, connection, response.fields)
             keep = may_keep and not response.close and not connection.is_last_request and payload.is_eof()
             keep, sent = await write_response(connection, response, method=method, keep_alive=keep, http10=http10)
             return keep
@@ -148,7 +152,7 @@ class GatewayServer(web.Server):
             raise
         finally:
             connection.exchange, connection.streaming = None, False
-            if response is not None and response.tunnel is not None and exchange is not None:
+            if watched and exchange is not None:
                 self.live.discard(exchange)
             if response is not None:
                 if exchange is not None and exchange.on_finished is not None:
