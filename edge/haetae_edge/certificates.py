@@ -73,7 +73,7 @@ def read_certificate(der: bytes) -> ReadCertificate:
         certificate = x509.load_der_x509_certificate(der)
         names = _names(certificate)
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise CertificateUnusable("unreadable") from None
     if len(names) > MAX_NAMES:
         raise CertificateUnusable("names")
