@@ -71,7 +71,7 @@ def is_built() -> bool:
 PROFILES = {"app": "app", SESSION: "internal"}
 
 
-def gateway_yaml(row: str, *, keys: Path, services: Address, store: str, patient: bool) -> str:
+def gateway_yaml(row: str, *, keys: Path, services: Address, store: str, patient: bool, events: bool = True) -> str:
     """`gateway.yaml` of a row."""
     text = f"name: bench-{row}\nprofile: {PROFILES.get(row, 'plain')}\n"
     if row == "plain":
@@ -89,6 +89,8 @@ issuers:
     algorithms: [ES256]
 passport:
   issuer: https://gateway.bench.example
+events:
+  enabled: {str(events).lower()}
 """
 
 
@@ -122,8 +124,12 @@ class Gateways:
         answers = {f"/v1/devices/{device.keyid}": device.record() for device in self._devices}
         return {**answers, "/v1/context": context_answer()}
 
-    def start_row(self, row: str, *, launcher: Sequence[str] = ("-m",), workers: int = 1) -> Contender:
+    def start_row(
+        self, row: str, *, launcher: Sequence[str] = ("-m",), workers: int = 1, events: bool = True
+    ) -> Contender:
         """Start a gateway for a row, check that it does the row's work, and return it.
+
+        Without `events` it sends none to fraud detection, as no peer does.
 
         Raises:
             NotStarted: it is not ready in time.
@@ -131,14 +137,14 @@ class Gateways:
         """
         if row == SESSION:
             self._prepare_sessions()
-        address, process = self.start(row, launcher=launcher, workers=workers)
+        address, process = self.start(row, launcher=launcher, workers=workers, events=events)
         match row:
             case "session":
                 return self._session(address, process)
             case "app":
                 return self._app(address, process)
             case "web":
-                return self._web(address, process)
+                return self._web(address, process, NAME if events else f"{NAME}, no events")
             case _:
                 request = get_request(PLAIN_PATH, HOST)
                 contender = Contender(row, NAME, address, Repeated([request]), process)
@@ -146,13 +152,19 @@ class Gateways:
                 return contender
 
     def start(
-        self, row: str, *, launcher: Sequence[str] = ("-m",), workers: int = 1, wait: bool = True
+        self,
+        row: str,
+        *,
+        launcher: Sequence[str] = ("-m",),
+        workers: int = 1,
+        wait: bool = True,
+        events: bool = True,
     ) -> tuple[Address, Process]:
         """Start a gateway for a row and wait until it says it is ready (or do not)."""
         listen, admin = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
         if row == SESSION and self._sessions is not None:
             listen = self._sessions.gateway
-        directory = self._configure(row)
+        directory = self._configure(row, events=events)
         arguments = ["--config", str(directory), "--workers", str(workers)]
         arguments += ["--listen", f"{listen[0]}:{listen[1]}", "--admin", f"{admin[0]}:{admin[1]}"]
         command = [sys.executable, *launcher, "haetae_edge", *arguments]
@@ -166,15 +178,17 @@ class Gateways:
         address, process = self.start("plain", wait=False)
         return process, process.wait_ready(address, get_request(PLAIN_PATH, HOST))
 
-    def _configure(self, row: str) -> Path:
-        directory = self._world.directory / f"config-{row}"
+    def _configure(self, row: str, *, events: bool) -> Path:
+        directory = self._world.directory / f"config-{row}{'' if events else '-no-events'}"
         if directory.exists():
             return directory
         keys = self._world.directory / "keys"
         if row != "plain":
             self._prepare_services(keys)
         (directory / "routes").mkdir(parents=True)
-        text = gateway_yaml(row, keys=keys, services=self._world.upstream, store=self._store, patient=self._patient)
+        text = gateway_yaml(
+            row, keys=keys, services=self._world.upstream, store=self._store, patient=self._patient, events=events
+        )
         filters = FILTERS.get(row, "")
         if self._sessions is not None and row == SESSION:
             settings, filters = session_route(self._sessions.gateway[1], self._sessions.issuer)
@@ -214,9 +228,9 @@ class Gateways:
             raise BadAnswer("the session row was started without a provider")
         return self._sessions.contender(NAME, address, process, TICKET)
 
-    def _web(self, address: Address, process: Process) -> Contender:
+    def _web(self, address: Address, process: Process, name: str) -> Contender:
         requests = self._world.bearer_requests()
-        contender = Contender("web", NAME, address, Repeated(requests), process)
+        contender = Contender("web", name, address, Repeated(requests), process)
         check_answer(contender, requests[0])
         check_refusal(contender, get_request(PLAIN_PATH, HOST), 401)
         check_refusal(contender, requests[0].replace(b"\r\n\r\n", b"A\r\n\r\n"), 401)

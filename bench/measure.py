@@ -102,8 +102,16 @@ class Results:
 GOALS = (
     Goal("plain route", "plain/haetae", "at least", 1.0, "plain/envoy"),
     Goal("plain route", "plain/haetae", "at least", 0.35, "plain/nginx"),
-    Goal("web route", "web/haetae", "at least", 1.0, "web/envoy jwt_authn"),
-    Goal("web route, where Envoy remembers tokens", "web/haetae", "at least", 1.0, "web/envoy jwt_authn, cache"),
+    Goal("web route", "web/haetae, no events", "at least", 1.0, "web/envoy jwt_authn"),
+    Goal("web route, telling fraud detection", "web/haetae", "at least", 1.0, "web/envoy jwt_authn"),
+    Goal(
+        "web route, where Envoy remembers tokens",
+        "web/haetae, no events",
+        "at least",
+        1.0,
+        "web/envoy jwt_authn, cache",
+    ),
+    Goal("session route", "session/haetae", "at least", 2.0, "session/oauth2-proxy"),
     Goal("app channel, requests a second", "app/haetae", "at least", 4000.0),
     Goal("app channel", "app/haetae", "at least", 0.25, "plain/envoy"),
     Goal("added latency at half rate, p50, µs", "latency/haetae/added p50", "at most", 1000.0),

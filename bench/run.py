@@ -131,6 +131,8 @@ def start_contenders(world: World, gateways: Gateways | None, rows: Sequence[str
         world.start_jwt_peers()
     if gateways is not None:
         world.contenders.extend(gateways.start_row(row) for row in rows)
+        if "web" in rows:
+            world.contenders.append(gateways.start_row("web", events=False))
         if "session" in rows:
             try:
                 world.contenders.append(gateways.start_session_proxy())
