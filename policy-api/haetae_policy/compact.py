@@ -15,7 +15,7 @@ from haetae_policy.identifiers import parse_policy_id
 from haetae_policy.index import EVERYONE, V4, V6, residual_of
 from haetae_policy.model import KINDS, RANK, Action, Rate, Subject
 from haetae_policy.network import parse_network
-from haetae_policy.record import Record, checked_api, rate_in_range
+from haetae_policy.record import Record, api_of, rate_in_range, subject_of
 from haetae_policy.slots import HARD, MACHINE, SHADOW, UNTRUSTED
 from haetae_policy.wire import WireApi, WireSubject, decode_wire
 
@@ -84,9 +84,7 @@ def _subject(wire: WireSubject) -> tuple[int, str | int | None, tuple[int | str,
         for kind, value in enumerate(values):
             if value is not UNSET:
                 return kind, value, (), untrusted
-    words = {kind: value for kind, value in zip(KINDS, values, strict=False) if value is not UNSET}
-    ip = None if wire.ip is UNSET else parse_network(wire.ip)
-    subject = Subject(**words, ip=ip, untrusted=wire.untrusted)
+    subject = subject_of(wire)
     kind, key = _filed(subject)
     return kind, key, residual_of(subject, kind), untrusted
 
@@ -107,5 +105,5 @@ def _flags(rank: int, *, shadow: bool, hard: bool, machine: bool) -> int:
 
 @lru_cache(maxsize=4096)
 def _api(wire: WireApi) -> ApiKey:
-    api = checked_api(*(None if value is UNSET else value for value in astuple(wire)))
+    api = api_of(wire)
     return api.gateway, api.route, api.method, api.path

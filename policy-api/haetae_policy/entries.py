@@ -8,13 +8,13 @@ number of its own and adds `f` floor, `c` count, `g` digest. Decoding is strict:
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from haetae_policy.errors import FeedCorrupt, PolicyInvalid
 from haetae_policy.identifiers import parse_policy_id
 
-_NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,15}")
-_ENTRY_ID: Final = re.compile(rb"([0-9]{1,18})-([0-9]{1,18})")
+_ZERO: Final = ord("0")
 _EPOCH: Final = re.compile(rb"[0-9a-f]{16}")
 
 EntryId = tuple[int, int]
@@ -107,21 +107,25 @@ def decode_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
 
 def decode_entry_id(text: bytes) -> EntryId:
     """Return a stream identifier as a pair that compares in stream order; raises FeedCorrupt."""
-    shape = _ENTRY_ID.fullmatch(text)
-    if shape is None:
+    first, _, second = text.partition(b"-")
+    if not (first.isdigit() and second.isdigit() and len(first) <= 18 and len(second) <= 18):
         raise FeedCorrupt("a log entry has no proper identifier")
-    return int(shape[1]), int(shape[2])
+    return int(first), int(second)
 
 
 def _number(fields: Mapping[bytes, bytes], name: bytes) -> int:
     value = fields.get(name, b"")
-    if _NUMBER.fullmatch(value) is None:
+    if not value.isdigit() or len(value) > 16 or (value[0] == _ZERO and len(value) > 1):
         raise FeedCorrupt(f"the field {name.decode()} is not a number")
     return int(value)
 
 
 def _epoch(fields: Mapping[bytes, bytes], name: bytes) -> str:
-    value = fields.get(name, b"")
+    return _epoch_text(fields.get(name, b""))
+
+
+@lru_cache(maxsize=16)
+def _epoch_text(value: bytes) -> str:
     if _EPOCH.fullmatch(value) is None:
         raise FeedCorrupt("the epoch is not 16 hexadecimal digits")
     return value.decode()

@@ -8,7 +8,7 @@ import pytest
 from haetae_policy.compact import compact_of, decode_compact
 from haetae_policy.digest import BUCKET_MS, ExpiryDigest
 from haetae_policy.errors import FeedCorrupt, RecordUnreadable
-from haetae_policy.record import Record, decode_record, encode_record
+from haetae_policy.record import Record, decode_record, encode_record, read_record
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,18 +40,25 @@ SUBJECT: dict[str, list[Any]] = {
 
 def judged(encoded: bytes) -> Record | None:
     with contextlib.suppress(FeedCorrupt, RecordUnreadable):
-        return decode_record(encoded)
+        return read_record(encoded)
     return None
 
 
 def check(encoded: bytes) -> None:
     quick, careful = decode_compact(encoded), judged(encoded)
     assert quick is None or (careful is not None and quick == compact_of(careful))
+    try:
+        decoded = decode_record(encoded)
+    except (FeedCorrupt, RecordUnreadable):
+        decoded = None
+    assert decoded == careful
 
 
 @given(records())
 def test_every_record_that_writers_write_is_read_quickly_and_means_the_same(record: Record) -> None:
-    assert decode_compact(encode_record(record)) == compact_of(record)
+    encoded = encode_record(record)
+    assert decode_compact(encoded) == compact_of(record)
+    assert decode_record(encoded) == record
 
 
 @given(

@@ -70,6 +70,7 @@ class EdgePolicies:
             store=self._store_settings,
             settings=settings,
             on_change=self._changed,
+            on_snapshot=self._tell_changed,
         )
         refusals = RefusalStore(client, prefix=self._settings.prefix)
         for work in (self._feed.run(), self._beat(PolicyStore(client, self._store_settings)), self._record(refusals)):
@@ -130,6 +131,20 @@ class EdgePolicies:
         if self._feed is not None:
             await self._feed.wait_following()
 
+    async def first_snapshot(self, *, quiet_s: float, most_s: float) -> bool:
+        """Wait for a whole snapshot and return True; False after `quiet_s` without a policy coming in, or `most_s`."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + most_s
+        while not self.loaded:
+            before = len(self._table)
+            try:
+                async with asyncio.timeout(min(quiet_s, max(0.0, ends - loop.time()))):
+                    await self.wait_loaded()
+            except TimeoutError:
+                if len(self._table) == before or loop.time() >= ends:
+                    return self.loaded
+        return True
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every change of the table. It must be quick and not raise."""
         self._changes.append(listener)
@@ -188,6 +203,9 @@ class EdgePolicies:
                 listener(change.record.subject)
             for put in self._puts:
                 put(change.record)
+        self._tell_changed()
+
+    def _tell_changed(self) -> None:
         for changed in self._changes:
             changed()
 

@@ -38,6 +38,7 @@ _log = logging.getLogger("haetae.worker")
 _LAG_SECONDS = 0.5
 _SNAPSHOT_SECONDS = 5.0
 _RELOAD_SECONDS = 10.0
+_LOADING_SECONDS = 25.0
 _GC_YOUNG = 50_000
 
 
@@ -112,17 +113,17 @@ class _Worker:
 
         A worker that replaces one which knows them must know them too: without, it fails and the old generation stays.
         A worker that replaces nobody serves after a moment all the same, because routes that need no store go on
-        working without one; it is not ready, and signed calls find no nonce store either.
+        working without one; it is not ready, and signed calls find no nonce store either. While policies are coming in
+        both wait longer: a million of them take many workers on few cores more than a moment.
         """
         if parts.policies is None:
             return
-        try:
-            async with asyncio.timeout(_RELOAD_SECONDS if self._start.replaces else _SNAPSHOT_SECONDS):
-                await parts.policies.wait_loaded()
-        except TimeoutError:
-            if self._start.replaces:
-                raise RuntimeError("no policy snapshot: the workers that know the policies go on") from None
-            _log.error("no policy snapshot after %g s: serving without block policies", _SNAPSHOT_SECONDS)
+        quiet_s = _RELOAD_SECONDS if self._start.replaces else _SNAPSHOT_SECONDS
+        if await parts.policies.first_snapshot(quiet_s=quiet_s, most_s=_LOADING_SECONDS):
+            return
+        if self._start.replaces:
+            raise RuntimeError("no policy snapshot: the workers that know the policies go on")
+        _log.error("no policy snapshot after %g s: serving without block policies", _SNAPSHOT_SECONDS)
 
     def _server(
         self, parts: Composition, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop

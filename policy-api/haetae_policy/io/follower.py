@@ -6,7 +6,8 @@ stampede. With Redis away it keeps the table, which ages by itself, and comes ba
 What it has applied goes to `WorkerReports` beside the reading, never in its way.
 
 `on_change` is called for every change that took effect, after it did, in the event loop: it must be quick and must
-not raise. Policies dropped because a new snapshot lacks them are not announced: nothing is to be closed for them.
+not raise. Policies of the first snapshot are not announced one by one: `on_snapshot` is called once they are all in.
+Policies dropped because a new snapshot lacks them are not announced: nothing is to be closed for them.
 """
 
 import asyncio
@@ -89,6 +90,7 @@ class PolicyFeed:
         store: StoreSettings,
         settings: FeedSettings | None = None,
         on_change: Callable[[Change], None] | None = None,
+        on_snapshot: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random,
     ) -> None:
@@ -100,6 +102,7 @@ class PolicyFeed:
         self._table = table
         self._worker = worker
         self._on_change = on_change
+        self._on_snapshot = on_snapshot
         self._clock = clock
         self._chance = chance
         self._follower = FeedFollower(table)
@@ -278,7 +281,10 @@ class PolicyFeed:
         follower = self._follower
         if follower.state is FeedState.FOLLOWING:
             self._confirmed = asyncio.get_running_loop().time()
-            self._following.set()
+            if not self._following.is_set():
+                self._following.set()
+                if self._on_snapshot is not None:
+                    self._on_snapshot()
             self._fruitless = 0
         if not self._recent or self._recent[-1][0] != follower.seq:
             if self._recent and self._recent[-1][0] > follower.seq:
