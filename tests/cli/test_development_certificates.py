@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -82,6 +84,22 @@ def test_envoy_configuration_replaces_the_header_and_passes_the_certificate_only
     manager = chain["filters"][0]["typed_config"]
     assert manager["forward_client_cert_details"] == "SANITIZE_SET"
     assert manager["set_current_client_cert_details"] == {"cert": True}
+
+
+def test_documented_command_prints_a_configuration_for_the_sample(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    text = (root / "docs" / "certificates.md").read_text()
+    [command] = re.findall(r"^    (SECURE_SOURCE=.*? haetae envoy .*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    words = shlex.split(command.replace("\\\n", " "))
+    while "=" in words[0]:
+        monkeypatch.setenv(*words.pop(0).split("=", 1))
+    assert main(words[1:]) == 0
+    [cluster] = json.loads(capsys.readouterr().out)["static_resources"]["clusters"]
+    validation = cluster["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
+    assert validation["trusted_ca"] == {"filename": str(root / "gateway-ca.pem")}
 
 
 def test_envoy_in_front_of_a_gateway_that_would_not_believe_it_is_refused(
