@@ -30,7 +30,7 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     if f.trusted and subject.device is None:
         action = Action.ALERT
     return detector.found(
-        f, what, (number("in a minute", count, limit),), subject, action=action, api=one_api(f, pair.apis),
+        f, what, (number("in a minute", max(count, limit), limit),), subject, action=action, api=one_api(f, pair.apis),
         events=pair.sample,
     )  # fmt: skip
 

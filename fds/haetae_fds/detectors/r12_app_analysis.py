@@ -33,10 +33,10 @@ class AppAnalysis(Detector):
         weight = faults.weight.read(f.now, MIN2 * 2.5)
         most = self.limit(f, TRUSTED_FAULTS if f.trusted else FAULTS + 0.25 * f.pop)
         if kinds >= KINDS and weight >= most - 0.5 and not ours:
-            return self._found(f, faults, number("kinds of faults", kinds, KINDS), number("faults", weight, most))
+            return self._found(f, faults, number("kinds of faults", kinds, KINDS), _faults(weight, most))
         most = self.limit(f, UNTRUSTED_FAULTS + 0.5 * f.pop)
         if not f.trusted and not ours and weight >= most - 0.5:
-            return self._found(f, faults, number("faults", weight, most))
+            return self._found(f, faults, _faults(weight, most))
         return None
 
     def _found(self, f: Facts, faults: Faults, *numbers: Number) -> Finding:
@@ -48,3 +48,8 @@ class AppAnalysis(Detector):
             f, "the app's protocol is being taken apart", numbers, subject, action=of_strangers(f, subject),
             events=faults.sample,
         )  # fmt: skip
+
+
+def _faults(weight: float, most: float) -> Number:
+    """Put the decayed sum beside its limit; it is a little below the number of faults, which reached the limit."""
+    return number("faults", max(weight, most), most)
