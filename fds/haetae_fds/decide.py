@@ -100,6 +100,8 @@ class Decider:
             return None
         if mode is Mode.ENFORCE and f.narrow and _broad(subject, api):
             mode, note = Mode.SHADOW, "too little is known yet to act on so broad a subject"
+        if mode is Mode.ENFORCE and finding.shadow is not None:
+            mode, note = Mode.SHADOW, finding.shadow
         action, approval, guard = self._guarded(f, finding, subject, action, mode)
         if (
             live is not None

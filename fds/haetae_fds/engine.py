@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -23,14 +23,14 @@ from haetae_fds.event import Event
 from haetae_fds.facts import FAULT, LOGIN, OFFENSE, Facts
 from haetae_fds.features import Features
 from haetae_fds.features_login import settle_login
-from haetae_fds.finding import Detector, Finding, Scorer
+from haetae_fds.finding import Detector, Finding, Learner, Scorer
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import MIN10
 
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5
-_VERSION: Final = 3
+_VERSION: Final = 4
 _MAGIC: Final = b"haetae-fds-state\x01"
 
 
@@ -40,12 +40,22 @@ class Engine:
     `counted` says what became of the events: `used`, `refused` (by a policy or limit), `duplicate`, `late`, `skewed`.
     """
 
-    def __init__(self, settings: EngineSettings | None = None, *, scorer: Scorer | None = None) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings | None = None,
+        *,
+        scorer: Scorer | Learner | None = None,
+        rules: Sequence[Detector] = (),
+    ) -> None:
+        """`rules` are asked after the detectors of the registry, and are not part of the saved state."""
         self.settings = settings or EngineSettings()
         self.scorer = scorer
         self.features = Features(self.settings)
         self.decider = Decider(self.settings, self.features)
-        self.detectors: tuple[Detector, ...] = tuple(make(self.settings.of(make.name).factor) for make in DETECTORS)
+        self.detectors: tuple[Detector, ...] = (
+            *(make(self.settings.of(make.name).factor) for make in DETECTORS),
+            *rules,
+        )
         self.counted = {"used": 0, "refused": 0, "duplicate": 0, "late": 0, "skewed": 0}
         self.watermark = 0
         self._started = 0
@@ -74,6 +84,13 @@ class Engine:
     def damp(self, detector: str, subject: Subject, until: int) -> None:
         """Keep a detector's decisions on a subject in shadow until then (ms), and forget those that stand."""
         self.decider.damp(detector, subject, until)
+        if isinstance(self.scorer, Learner):
+            self.scorer.told(detector, subject, fraud=False, now=self.watermark)
+
+    def confirm(self, detector: str, subject: Subject) -> None:
+        """Let the models learn that a decision was right."""
+        if isinstance(self.scorer, Learner):
+            self.scorer.told(detector, subject, fraud=True, now=self.watermark)
 
     def circuits(self) -> dict[str, str]:
         """Return the detectors that were or are over their budget: `closed`, `half-open`, `open`."""
@@ -91,6 +108,8 @@ class Engine:
             return said
         if _refused(event):
             self.counted["refused"] += 1
+            if isinstance(self.scorer, Learner):
+                self.scorer.refused(event, now)
             ip, net = keys_of(event.ip) if event.ip is not None else ("", "")
             client = f"{event.ja4 or ''}|{event.ua or ''}|{event.hdr or ''}"
             return said + self.decider.ledger.attempts(event, ip, net, client, now)
@@ -107,10 +126,14 @@ class Engine:
         if self.scorer is not None and self.scorer.score(facts) > MAX_SCALED:
             facts.scale *= 0.5
         if not decide:
+            self._learn(facts, [])
             if facts.passed:
                 settle_login(facts)
             return said
         findings = self._ask(facts)
+        if isinstance(self.scorer, Learner):
+            findings += self.scorer.findings(facts)
+        self._learn(facts, findings)
         if facts.passed and not any(finding.detector == "takeover" for finding in findings):
             settle_login(facts)
             if facts.known_device:
@@ -121,6 +144,10 @@ class Engine:
                 facts.triggers = OFFENSE
                 said += self.decider.decide(facts, self._ask(facts))
         return said
+
+    def _learn(self, facts: Facts, findings: list[Finding]) -> None:
+        if isinstance(self.scorer, Learner):
+            self.scorer.learn(facts, findings)
 
     def _ask(self, facts: Facts) -> list[Finding]:
         wanted = self._wanted.get(facts.triggers)
@@ -191,6 +218,7 @@ class Engine:
                 self._seen,
                 self._clocks,
                 self._trained,
+                self.scorer.dump() if isinstance(self.scorer, Learner) else None,
             ),
             protocol=5,
         )
@@ -214,7 +242,9 @@ class Engine:
         if state[0] != _VERSION:
             raise StateUnreadable("saved state is of another version")
         _, self.features, self.decider, self.counted, self.watermark, self._started, self._seen = state[:7]
-        self._clocks, self._trained = state[7:]
+        self._clocks, self._trained, learnt = state[7:]
+        if learnt is not None and isinstance(self.scorer, Learner):
+            self.scorer.load(learnt)
         self.features.adopt(self.settings)
         self.decider.adopt(self.settings, self.features)
         self._wanted.clear()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
 from haetae_fds.decision import Action, Api, Number, Subject, api_of
+from haetae_fds.event import Event
 from haetae_fds.facts import Facts
 from haetae_fds.features_login import single
 from haetae_fds.state import MINUTE, ApiState
@@ -23,7 +24,7 @@ class Finding:
     """One thing found. `subjects` are proposals, narrowest first; `ttl` is the base time to live in ms.
 
     `also`: further APIs the same goes for. `warm` is False while the population the limit is relative to is still
-    being learned.
+    being learned. `shadow`: why this one is only written down, whatever the detector's mode.
     """
 
     detector: str
@@ -42,6 +43,7 @@ class Finding:
     rate: tuple[int, int] | None = None
     campaign: str | None = None
     also: tuple[Api, ...] = ()
+    shadow: str | None = None
 
     def why(self) -> str:
         """Return the finding as a sentence with its numbers beside their limits."""
@@ -54,6 +56,38 @@ class Scorer(Protocol):
 
     def score(self, facts: Facts) -> float:
         """Judge one event without learning from it."""
+
+
+class Learner:
+    """A scorer that also finds things of its own, learns while running, and is saved with the engine's state."""
+
+    def score(self, facts: Facts) -> float:
+        """Judge one event without learning from it."""
+        raise NotImplementedError
+
+    def findings(self, facts: Facts) -> list[Finding]:
+        """Return what it finds by itself in an event; asked once an event, after the rules."""
+        raise NotImplementedError
+
+    def learn(self, facts: Facts, findings: Sequence[Finding]) -> None:
+        """Learn from an event and what was found in it."""
+        raise NotImplementedError
+
+    def refused(self, event: Event, now: int) -> None:
+        """Note a request that was refused, and is never judged."""
+        raise NotImplementedError
+
+    def told(self, detector: str, subject: Subject, *, fraud: bool, now: int) -> None:
+        """Learn from a person's word on a decision."""
+        raise NotImplementedError
+
+    def dump(self) -> bytes:
+        """Return what was learnt."""
+        raise NotImplementedError
+
+    def load(self, saved: bytes) -> bool:
+        """Go on from what was learnt; return whether that was possible."""
+        raise NotImplementedError
 
 
 class Detector:

@@ -1,0 +1,97 @@
+"""Drift: whether a model still sees the world it was made for.
+
+ADWIN over the model's own scores of harmless traffic, and over means of a few hundred rows of every feature. A change
+is told only if it is also large enough to matter, for with enough traffic every change is significant. A model that
+drifted goes to shadow for a day and people are told; nothing is retrained in silence.
+
+Rules kept: bounded; event time; deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from river.drift import ADWIN
+
+from haetae_fds.models.vector import FEATURES
+from haetae_fds.state import DAY
+
+SURE: Final = 1e-5
+BATCH: Final = 250
+MATERIAL: Final = 0.1
+
+
+class Watched:
+    """One number: its level is the mean of its first samples, or what it moved to since."""
+
+    __slots__ = ("adwin", "level", "seen", "total")
+
+    def __init__(self, *, clock: int) -> None:
+        self.adwin = ADWIN(delta=SURE, clock=clock)  # type: ignore[no-untyped-call]
+        self.level: float | None = None
+        self.seen = 0
+        self.total = 0.0
+
+    def moved(self, value: float, *, settle: int) -> tuple[float, float] | None:
+        """Take one value in [0, 1]; return (from, to) when the level has moved for good and far enough."""
+        self.adwin.update(value)  # type: ignore[no-untyped-call]
+        if self.level is None:
+            self.seen += 1
+            self.total += value
+            if self.seen >= settle:
+                self.level = self.total / self.seen
+            return None
+        if not self.adwin.drift_detected:
+            return None
+        before, after = self.level, float(self.adwin.estimation)
+        if abs(after - before) < MATERIAL:
+            return None
+        self.level = after
+        return before, after
+
+
+class Drift:
+    """What one set of models watches. `until`: model → when it may act again (ms)."""
+
+    __slots__ = ("features", "rows", "scores", "sums", "until")
+
+    def __init__(self) -> None:
+        self.scores: dict[str, Watched] = {}
+        self.features = [Watched(clock=1) for _ in FEATURES]
+        self.sums = [0.0] * len(FEATURES)
+        self.rows = 0
+        self.until: dict[str, int] = {}
+
+    def score(self, model: str, score: float, now: int) -> str | None:
+        """Take a model's score of harmless traffic; return what is to be told about it."""
+        watched = self.scores.get(model)
+        if watched is None:
+            watched = self.scores[model] = Watched(clock=32)
+        moved = watched.moved(score, settle=1000)
+        if moved is None:
+            return None
+        self.until[model] = now + DAY
+        return f"the scores of {model} moved from {moved[0]:.2f} to {moved[1]:.2f}"
+
+    def row(self, scaled: Sequence[float], models: Sequence[str], now: int) -> list[str]:
+        """Take the features of harmless traffic; return what is to be told. All models go to shadow."""
+        for index, value in enumerate(scaled):
+            self.sums[index] += value
+        self.rows += 1
+        if self.rows < BATCH:
+            return []
+        told = []
+        for feature, watched, total in zip(FEATURES, self.features, self.sums, strict=True):
+            moved = watched.moved(total / BATCH, settle=8)
+            if moved is not None:
+                told.append(f"the mean of {feature.name} moved from {moved[0]:.2f} to {moved[1]:.2f}")
+        self.sums, self.rows = [0.0] * len(FEATURES), 0
+        if told:
+            for model in models:
+                self.until[model] = now + DAY
+        return told
+
+    def shadowed(self, model: str, now: int) -> bool:
+        """Whether a model is kept from acting."""
+        return now < self.until.get(model, 0)

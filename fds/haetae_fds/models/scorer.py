@@ -1,0 +1,349 @@
+"""The models beside the rules: what each of them says of an event, and what may come of that.
+
+Three models: `model_novelty` (unlike harmless traffic), `model_labels` (learns from verdicts while running) and, if one
+was trained, `model_offline`. A score above 0.5 by a model that may act halves the rules' limits for this event. Of its
+own a model asks for more proof, or slows a heavy reader down, when three events of a caller within ten minutes were
+beyond its boundary; it refuses only if it was promoted to that.
+
+Rules kept: scoring changes nothing; only unflagged events are learnt from; a model that is warming up has no say and
+says so; in shadow, after a drift, or beyond 0.2 % of the active identities a day, what it finds is written down and
+does not act. Deterministic, bounded, picklable. Not here: guards, the rules, files.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from haetae_fds.address import keys_of
+from haetae_fds.counters import Decay, Recent, note
+from haetae_fds.decision import Action, Subject
+from haetae_fds.event import Event
+from haetae_fds.facts import LOGIN, OBJECT, Facts
+from haetae_fds.finding import Finding, Learner, api_ref, at_address, number, of_actor
+from haetae_fds.models.conformal import Thresholds, segment_of
+from haetae_fds.models.drift import Drift
+from haetae_fds.models.gate import Gate, flagged
+from haetae_fds.models.labelled import PRECISE, Labelled
+from haetae_fds.models.novelty import Novelty
+from haetae_fds.models.trees import TrainedModel
+from haetae_fds.models.vector import FEATURES, INDEX, VECTOR, scaled, vector
+from haetae_fds.state import DAY, MIN10, MINUTE
+
+NOVELTY: Final = "model_novelty"
+LABELS: Final = "model_labels"
+OFFLINE: Final = "model_offline"
+MODELS: Final = (NOVELTY, LABELS, OFFLINE)
+STRIKES: Final = 2.5
+MAX_ACTORS: Final = 20_000
+TOLD: Final = 3
+IMPACT_SHARE: Final = 0.002
+_RATE: Final = (30, 60)
+_STATE: Final = 1
+
+
+class Role(StrEnum):
+    """What a model may do. `enforce`: halve limits, challenge, throttle; `block`: refuse as well."""
+
+    SHADOW = "shadow"
+    ENFORCE = "enforce"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """`alpha`: the share of a segment's harmless events beyond the boundary. `least`: samples that make a boundary."""
+
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    alpha: float = 0.001
+    least: int = 20_000
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What one model says of one event. `score` in [0, 1], 0.5 the boundary; None: it is warming up."""
+
+    model: str
+    score: float | None
+    strangeness: float | None = None
+    p: float | None = None
+    probability: float | None = None
+
+
+class Strikes:
+    """One caller's events beyond one model's boundary."""
+
+    __slots__ = ("count", "events", "told_at")
+
+    def __init__(self) -> None:
+        self.count = Decay()
+        self.events: list[str] = []
+        self.told_at = 0
+
+
+class _State:
+    """Everything that changes."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.vector = VECTOR
+        self.novelty = Novelty(seed=settings.seed)
+        self.labelled = Labelled()
+        self.thresholds = {name: Thresholds(alpha=settings.alpha, least=settings.least) for name in MODELS}
+        self.gate = Gate()
+        self.drift = Drift()
+        self.strikes: OrderedDict[str, Strikes] = OrderedDict()
+        self.hit = Recent(DAY)
+        self.usual = [0.0] * len(FEATURES)
+
+
+class ModelScorer(Learner):
+    """All models, as the engine's scorer."""
+
+    def __init__(self, settings: ModelSettings | None = None, *, trained: TrainedModel | None = None) -> None:
+        self.settings = settings or ModelSettings()
+        self.trained = trained
+        self.state = _State(self.settings)
+        self._facts: Facts | None = None
+        self._row: list[float] = []
+        self._x: dict[str, float] = {}
+        self._segment = ""
+        self._said: tuple[Said, ...] = ()
+        self._alarms: list[str] = []
+
+    def say(self, facts: Facts) -> tuple[Said, ...]:
+        """Return what every model says of an event."""
+        self._look(facts)
+        return self._said
+
+    def score(self, facts: Facts) -> float:
+        """Return the highest score of the models that may act; 0 is no word, not a good one."""
+        self._look(facts)
+        return max(
+            (one.score for one in self._said if one.score is not None and self._acts(one.model, facts.now)), default=0.0
+        )
+
+    def findings(self, facts: Facts) -> list[Finding]:
+        """Return what models find by themselves."""
+        self._look(facts)
+        made = [self._drifted(facts, told) for told in self._alarms]
+        self._alarms = []
+        beyond = [one for one in self._said if one.score is not None and one.score > 0.5]
+        made += [self._finding(one, facts, events) for one in beyond if (events := self._strikes(one.model, facts))]
+        return made
+
+    def learn(self, facts: Facts, findings: Sequence[Finding]) -> None:
+        """Learn from an event that was judged: by the rules' and the models' findings."""
+        self._look(facts)
+        state, now, row = self.state, facts.now, self._row
+        rules = [finding for finding in findings if finding.detector not in MODELS]
+        against = flagged(facts, rules)
+        novel = self._said[0]
+        state.labelled.settle(now)
+        acting = [finding for finding in findings if finding.action is not Action.ALERT]
+        if acting:
+            precise = any(one.detector in PRECISE and one.action is Action.BLOCK and one.warm for one in acting)
+            keys = [label_key(one.detector, subject) for one in acting for subject in one.subjects]
+            state.labelled.suspect(facts.actor, keys, row, now, precise=precise)
+        if facts.event.pol == "challenge":
+            state.labelled.challenged(facts.actor, now, passed=True, row=row)
+        admitted = state.gate.admits(self._segment, now, flagged=against, p=novel.p)
+        if not against:
+            # What is calibrated on must be what is judged: strange but unflagged events count here, slowly or not.
+            self._calibrate(facts)
+        if not admitted:
+            return
+        state.novelty.learn(self._x)
+        state.labelled.harmless(facts.actor, row, now)
+        for index, value in enumerate(row):
+            state.usual[index] += (value - state.usual[index]) * 0.001
+
+    def refused(self, event: Event, now: int) -> None:
+        """Note a request that a policy or limit kept out: a challenge that was not met is a weak sign."""
+        if event.pol == "challenge" and not event.rl:
+            self.state.labelled.challenged(_actor_of(event), now, passed=False)
+
+    def told(self, detector: str, subject: Subject, *, fraud: bool, now: int) -> None:
+        """Learn from what a person said about a decision."""
+        if self.state.labelled.told(label_key(detector, subject), now, fraud=fraud) and fraud:
+            for segment in self.state.gate.segments:
+                self.state.gate.hit(segment, now)
+
+    def dump(self) -> bytes:
+        """Return what was learnt."""
+        return pickle.dumps((_STATE, self.state), protocol=5)
+
+    def load(self, saved: bytes) -> bool:
+        """Go on from what was learnt (our own file only, for it is a pickle).
+
+        Returns whether that was possible: what was learnt from other features is left and the models begin anew.
+        """
+        version, state = pickle.loads(saved)  # noqa: S301 - part of the engine's own checked state
+        if version != _STATE or state.vector != VECTOR:
+            return False
+        for name, thresholds in state.thresholds.items():
+            thresholds.alpha, thresholds.least = self.state.thresholds[name].alpha, self.state.thresholds[name].least
+        self.state = state
+        self._facts = None
+        return True
+
+    def role(self, model: str) -> Role:
+        """Return what a model may do by its stage."""
+        return self.settings.roles.get(model, Role.SHADOW)
+
+    def _look(self, facts: Facts) -> None:
+        """Judge an event once, whoever asks first."""
+        if facts is self._facts:
+            return
+        self._facts = facts
+        row = self._row = vector(facts)
+        x = self._x = scaled(row)
+        self._segment = segment_of(facts)
+        state = self.state
+        said = [
+            self._said_of(NOVELTY, state.novelty.strangeness(x)),
+            self._said_of(LABELS, state.labelled.strangeness(x)),
+        ]
+        if self.trained is not None:
+            said.append(self._offline(self.trained, row))
+        self._said = tuple(said)
+
+    def _said_of(self, model: str, strangeness: float | None) -> Said:
+        if strangeness is None:
+            return Said(model=model, score=None)
+        thresholds = self.state.thresholds[model]
+        p = thresholds.p(self._segment, strangeness)
+        if p is None:
+            return Said(model=model, score=None, strangeness=strangeness)
+        score = thresholds.score(p)
+        if model == LABELS:
+            # Rare is not enough: it must also look more like fraud than not.
+            score = min(score, strangeness)
+        return Said(model=model, score=score, strangeness=strangeness, p=p)
+
+    def _offline(self, trained: TrainedModel, row: Sequence[float]) -> Said:
+        probability = trained.probability(row)
+        score = trained.score(probability)
+        thresholds = self.state.thresholds[OFFLINE]
+        p = thresholds.p(self._segment, probability)
+        if p is not None:
+            score = min(score, thresholds.score(p))
+        return Said(model=OFFLINE, score=score, strangeness=probability, p=p, probability=probability)
+
+    def _calibrate(self, facts: Facts) -> None:
+        state, now = self.state, facts.now
+        for one in self._said:
+            if one.strangeness is not None:
+                state.thresholds[one.model].add(self._segment, one.strangeness, now)
+            if one.score is not None:
+                told = state.drift.score(one.model, one.score, now)
+                if told is not None:
+                    self._alarms.append(told)
+        self._alarms += state.drift.row(list(self._x.values()), MODELS, now)
+
+    def _acts(self, model: str, now: int) -> bool:
+        return self.role(model) is not Role.SHADOW and not self.state.drift.shadowed(model, now)
+
+    def _strikes(self, model: str, facts: Facts) -> tuple[str, ...]:
+        """Count an event beyond a boundary; return those it stands on if it is time to speak, once a minute and
+        caller at most.
+        """
+        strikes, now, key = self.state.strikes, facts.now, f"{model} {facts.actor}"
+        one = strikes.pop(key, None) or Strikes()
+        strikes[key] = one
+        if len(strikes) > MAX_ACTORS:
+            strikes.popitem(last=False)
+        note(one.events, facts.event.id)
+        if one.count.add(now, MIN10) < STRIKES or (one.told_at and now - one.told_at < MINUTE):
+            return ()
+        one.told_at = now
+        return tuple(one.events)
+
+    def _finding(self, one: Said, facts: Facts, events: tuple[str, ...]) -> Finding:
+        score = one.score or 0.0
+        shadow = None if self._acts(one.model, facts.now) else "a model in shadow"
+        shadow = shadow or self._over_budget(facts)
+        trained = self.trained if one.model == OFFLINE else None
+        action = Action.THROTTLE if facts.triggers & OBJECT else Action.CHALLENGE
+        if trained is not None and trained.block is not None and self.role(OFFLINE) is Role.BLOCK:
+            action = Action.BLOCK if (one.probability or 0.0) >= trained.block else action
+        return Finding(
+            detector=one.model,
+            version=trained.version if trained is not None else 1,
+            action=action,
+            subjects=(_subject(facts),),
+            api=api_ref(facts),
+            what=f"unlike harmless traffic ({', '.join(self._because(one))})",
+            numbers=(number("score", score, 0.5),),
+            events=events,
+            ttl=MIN10,
+            score=score,
+            rate=_RATE if action is Action.THROTTLE else None,
+            campaign=f"{one.model} {facts.net_key or facts.actor}",
+            shadow=shadow,
+        )
+
+    def _because(self, one: Said) -> list[str]:
+        """Name the features that tell most, each with its value and the usual one."""
+        if one.model == OFFLINE and self.trained is not None:
+            found, usual = self.trained.contributions(self._row), self.trained.medians
+        elif one.model == LABELS:
+            found, usual = self.state.labelled.contributions(self._x), tuple(self.state.usual)
+        else:
+            usual = tuple(self.state.usual)
+            far = scaled(usual)
+            found = sorted(
+                ((name, abs(value - far[name])) for name, value in self._x.items()),
+                key=lambda pair: (-pair[1], pair[0]),
+            )
+        return [f"{name} {self._row[INDEX[name]]:.3g}, usually {usual[INDEX[name]]:.3g}" for name, _ in found[:TOLD]]
+
+    def _over_budget(self, facts: Facts) -> str | None:
+        """Count an established identity that a model hits; more than two in a thousand a day are too many."""
+        if facts.user is None and not facts.trusted:
+            return None
+        hit = self.state.hit
+        if not hit.holds(facts.actor, facts.now) and hit.count(facts.now) >= max(1.0, IMPACT_SHARE * facts.active):
+            return "models have asked 0.2 % of those active today"
+        hit.add(facts.actor, facts.now)
+        return None
+
+    def _drifted(self, facts: Facts, told: str) -> Finding:
+        return Finding(
+            detector="model_drift",
+            version=1,
+            action=Action.ALERT,
+            subjects=(Subject(),),
+            api=None,
+            what=f"{told}; the models concerned only watch for a day",
+            numbers=(),
+            events=(facts.event.id,),
+            ttl=DAY,
+            campaign="model_drift",
+        )
+
+
+def label_key(detector: str, subject: Subject) -> str:
+    """Return the name under which a decision's event is remembered for a person's verdict."""
+    return f"{detector} {subject.to_dict()!r}"
+
+
+def _subject(facts: Facts) -> Subject:
+    if facts.triggers & LOGIN and facts.device is None:
+        return at_address(facts, client=facts.client, strangers=True)
+    return of_actor(facts)
+
+
+def _actor_of(event: Event) -> str:
+    """Return who an event's facts would name as the actor."""
+    if event.user_v and event.user is not None:
+        return f"u:{event.user}"
+    if event.san is not None:
+        return f"s:{event.san}"
+    if event.dev_v and event.dev is not None:
+        return f"d:{event.dev}"
+    return f"i:{keys_of(event.ip)[0] if event.ip is not None else ''}"
