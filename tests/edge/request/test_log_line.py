@@ -83,6 +83,16 @@ def test_line_says_what_happened() -> None:
     assert (document["haetae.reason"], document["haetae.reference"]) == ("nonce-seen", "ref-9")
 
 
+def test_line_names_the_partner_the_service_and_the_session() -> None:
+    exchange = _exchange()
+    caller = exchange.caller
+    caller.auth, caller.client, caller.service, caller.session = ("token",), "partner-a", "spiffe://td/a", "public-name"
+    document = orjson.loads(_line(exchange))
+    assert (document["haetae.client"], document["haetae.service"]) == ("partner-a", "spiffe://td/a")
+    assert document["haetae.session"] == "public-name"
+    assert "user.id" not in document
+
+
 def test_request_that_could_not_be_read_still_has_a_line() -> None:
     document = orjson.loads(_line(None))
     assert document["client.ip"] == "203.0.113.9"
