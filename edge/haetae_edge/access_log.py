@@ -93,7 +93,7 @@ def _add_facts(line: dict[str, Any], exchange: Exchange) -> None:
         ("user.id", caller.user),
         ("device.id", caller.device),
         ("haetae.key_id", caller.key_id),
-        ("haetae.client", caller.client),
+        ("haetae.client", caller.client_id),
         ("haetae.service", caller.service),
         ("haetae.session", caller.session),
         ("haetae.auth", list(caller.auth) or None),

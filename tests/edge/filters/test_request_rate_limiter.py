@@ -1,19 +1,22 @@
 """Calls per caller, counted in a real store: who is held back, what they are told, what comes of it when it is down."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import Any
 
 import pytest
 from haetae_edge.config.values import ArgumentError
+from haetae_edge.errors import Refusal
+from haetae_edge.filter import BuildContext
 from haetae_edge.filters.request_rate_limiter import ClientRate, RequestRateLimiter
 from haetae_edge.filters.verify_jwt import VerifyJwt
 from haetae_edge.io.prompt_redis import PromptRedis
 from haetae_edge.io.token_store import RedisRates
-from haetae_edge.services import StoreUnavailable
+from haetae_edge.services import Services, StoreUnavailable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.edge.gateway_files import exchange
 from tests.edge.tokens.gate import at_once, gate
 from tests.simulator.valkey import valkey
 
@@ -70,6 +73,21 @@ async def test_user_and_client_are_counted_apart() -> None:
         assert (await g.bearer(g.issuer.token(sub="u-1"))).status == 200
         assert (await g.bearer(g.issuer.token(sub="u-2"))).status == 200
         assert (await g.bearer(g.issuer.token(sub="u-1"))).status == 429
+
+
+async def test_caller_with_a_certificate_is_counted_by_its_name_and_by_its_token_where_there_is_one() -> None:
+    async with valkey() as server:
+        redis = PromptRedis(f"unix://{server.socket}", deadline=2.0)
+        await redis.start()
+        services = Services(clock=lambda: 0.0, random_bytes=bytes, rates=RedisRates(redis, prefix="t:"))
+        limiter = RequestRateLimiter(replenish_rate=0.001, burst_capacity=1)
+        ((_, take),) = limiter.build(BuildContext(gateway="g", route_id="r", upstream="u", services=services)).request
+        for service, client, fits in [("a", None, True), ("a", None, False), ("b", None, True), ("a", "c", True)]:
+            on = exchange("/")
+            on.caller.service, on.caller.client_id = service, client
+            with nullcontext() if fits else pytest.raises(Refusal, match="rate-limited"):
+                await take(on)  # type: ignore[misc]  # this filter's step is asynchronous
+        await redis.close()
 
 
 @pytest.mark.parametrize(("on_store_down", "status"), [("refuse", 503), ("allow", 200)])

@@ -86,7 +86,8 @@ def test_line_says_what_happened() -> None:
 def test_line_names_the_partner_the_service_and_the_session() -> None:
     exchange = _exchange()
     caller = exchange.caller
-    caller.auth, caller.client, caller.service, caller.session = ("token",), "partner-a", "spiffe://td/a", "public-name"
+    caller.auth, caller.client, caller.client_id = ("token",), "a|finger|print", "partner-a"
+    caller.service, caller.session = "spiffe://td/a", "public-name"
     document = orjson.loads(_line(exchange))
     assert (document["haetae.client"], document["haetae.service"]) == ("partner-a", "spiffe://td/a")
     assert document["haetae.session"] == "public-name"
