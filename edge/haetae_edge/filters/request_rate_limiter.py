@@ -39,8 +39,9 @@ class RequestRateLimiter:
     """Arguments of the filter.
 
     `replenish_rate`: tokens a second. `burst_capacity`: most tokens at a time. `requested_tokens`: what one call
-    costs. `key_resolver`: whose bucket: the `client` of the token, else of the certificate, the `user`, the `device`, or
-    the `ip` address (for IPv6 its /64). `clients`: rates of single callers, by their key. `on_store_down`: `allow` lets calls pass uncounted.
+    costs. `key_resolver`: whose bucket: the `client` of the token, else of the certificate, the `user`, the `device`,
+    or the `ip` address (for IPv6 its /64). `clients`: rates of single callers, by their key. `on_store_down`: `allow`
+    lets calls pass uncounted.
     """
 
     replenish_rate: float
