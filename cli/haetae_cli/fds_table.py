@@ -25,7 +25,7 @@ def attack_row(name: str, reports: Sequence[Report], yardstick: Sequence[Report]
     """One attack's row: the worst seed counts in every column."""
     results = [result for report in reports for result in report.attacks]
     if not results:
-        return [name, "no attack in it"]
+        return [name, "no attack in it", *[""] * (len(ATTACK_HEAD) - 2)]
     worst = min(results, key=lambda result: result.score)
     times = [result.first_refusal_ms for result in results]
     exact = [report.exact for report in reports if report.exact is not None]
@@ -44,6 +44,8 @@ def attack_row(name: str, reports: Sequence[Report], yardstick: Sequence[Report]
     if others:
         people = max(report.people.cost for report in yardstick)
         row.append(f"| {min(result.score for result in others):.0f}, {people:.0f} people")
+    else:
+        row.append("")
     return row
 
 
@@ -59,8 +61,7 @@ def honest_row(name: str, reports: Sequence[Report], yardstick: Sequence[Report]
         str(max(found.shared_refused for found in people)),
         str(max(report.acting for report in reports)),
     ]
-    if yardstick:
-        row.append(f"| {max(report.people.cost for report in yardstick):.0f}")
+    row.append(f"| {max(report.people.cost for report in yardstick):.0f}" if yardstick else "")
     return row
 
 
