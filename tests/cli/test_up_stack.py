@@ -122,6 +122,11 @@ def _demo(haetae: Any) -> None:
     assert f"{len(STEPS)} of {len(STEPS)} steps came out as they must" in shown.out
     for words in ("signature-input", "haetae-key", "body on the wire", "passport sub", "401 replayed", "403 blocked"):
         assert words in shown.out
+    shown = haetae.run("demo", "sso")
+    assert shown.code == 0, shown.out + shown.err
+    assert f"{len(STAFF_STEPS)} of {len(STAFF_STEPS)} steps came out as they must" in shown.out
+    for words in ("http://dashboard.localhost:", "mina-demo-password", "closed after"):
+        assert words in shown.out
 
 
 def test_stack_keeps_keys_devices_and_policies_over_a_restart(haetae: Any, tmp_path: Path) -> None:

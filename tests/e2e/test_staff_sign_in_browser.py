@@ -114,7 +114,17 @@ async def test_person_signs_in_once_uses_the_tools_is_refused_one_and_signs_out(
             [cookie] = [each for each in await page.context.cookies() if each.get("name") == "__Host-haetae-session"]
             assert (cookie.get("secure"), cookie.get("httpOnly"), cookie.get("sameSite")) == (True, True, "Lax")
             assert await page.evaluate("document.cookie") == ""
-            # Nobody asks for a password again; the vault is for others.
+            # Nobody asks for a password again. The landing page lists what Mina may open, and it opens from there.
+            home = await page.context.new_page()
+            await home.goto(site.at("home"))
+            await expect(home.get_by_role("link", name="Dashboard")).to_be_visible()
+            await expect(home.get_by_role("link", name="Kibana")).to_be_visible()
+            for other in ("Vault", "Grafana", "Pinpoint"):
+                await expect(home.get_by_role("link", name=other)).to_have_count(0)
+            await home.get_by_role("link", name="Dashboard").click()
+            await expect(home.locator("#viewer-name")).to_have_text("Mina Park")
+            await home.close()
+            # The vault is for others.
             vault = await page.context.new_page()
             answers: list[int] = []
             vault.on("response", lambda seen: answers.append(seen.status) if seen.url == site.at("vault") else None)
@@ -161,6 +171,9 @@ async def pictures(site: Staff, folder: Path) -> None:
             await expect(page.locator("#socket-state")).to_have_text("connected")
             await expect(page.locator("#poll-value")).not_to_have_text("–")
             await fits(page, folder / f"dashboard-{name}.png")
+            await page.goto(site.at("home"))
+            await expect(page.locator("main")).to_be_visible()
+            await fits(page, folder / f"home-{name}.png")
             await page.goto(site.at("vault"))
             await page.wait_for_load_state()
             await fits(page, folder / f"vault-{name}.png")

@@ -1,6 +1,7 @@
 """`required: false`: the certificate is read for whoever asks, and nobody is refused for having none."""
 
 import pytest
+from haetae_edge.address import AddressReader
 from haetae_edge.certificate_callers import CallerRule
 from haetae_edge.certificates import CertificateReader
 from haetae_edge.config.values import ArgumentError
@@ -8,6 +9,7 @@ from haetae_edge.errors import EdgeError, Refusal
 from haetae_edge.exchange import Exchange
 from haetae_edge.filter import BuildContext, Phase
 from haetae_edge.filters.mtls_identity import MtlsIdentity
+from haetae_edge.request import RawRequest, normalise
 from haetae_edge.services import Services
 
 from tests.edge.certificates.authority import DAY, NOW, Authority, uri
@@ -65,6 +67,29 @@ def test_known_caller_is_known_to_policies_before_its_call_is_refused() -> None:
     assert (on.caller.service, on.caller.client, on.caller.auth) == ("spiffe://td/a", "spiffe://td/a", ("certificate",))
     with pytest.raises(Refusal, match="caller-not-permitted"):
         run(MtlsIdentity(callers=(RULE,)), presenting(LEAF.der, "/b"))
+
+
+@pytest.mark.parametrize(
+    ("method", "host", "target", "permitted"),
+    [
+        ("GET", "api.test", "/a/b", True),
+        ("GET", "API.TEST", "/a/b", True),
+        ("GET", "eu.api.test", "/a", True),
+        ("GET", "api.test:8443", "/a/b", False),
+        ("GET", "api.test.evil.test", "/a/b", False),
+        ("GET", "other.test", "/a/b", False),
+        ("POST", "api.test", "/a/b", False),
+        ("GET", "api.test", "/ab", False),
+        ("GET", "api.test", "/b/a", False),
+    ],
+)
+def test_entry_permits_its_hosts_paths_and_methods_only_all_at_once(
+    method: str, host: str, target: str, permitted: bool
+) -> None:
+    rule = CallerRule(san="spiffe://td/a", hosts=("api.test", "*.api.test"), paths=("/a/**",), methods=("GET",))
+    raw = RawRequest(method, target, (1, 1), [(b"Host", host.encode())], chunked=False)
+    request = normalise(raw, scheme="https", peer="192.0.2.1", addresses=AddressReader([]), received=0.0)
+    assert rule.permits(request) is permitted
 
 
 def test_route_that_could_never_see_a_certificate_does_not_start() -> None:
