@@ -1,9 +1,10 @@
 """The models beside the rules: what each of them says of an event, and what may come of that.
 
 Three models: `model_novelty` (unlike harmless traffic), `model_labels` (learns from verdicts while running) and, if one
-was trained, `model_offline`. A score above 0.5 by a model that may act halves the rules' limits for this event. Of its
-own a model asks for more proof, or slows a heavy reader down, when three events of a caller within ten minutes were
-beyond its boundary; it refuses only if it was promoted to that.
+was trained, `model_offline`, with the version that may follow it, `model_challenger`, watching beside it. A score above
+0.5 by a model that may act halves the rules' limits for this event. Of its own a model asks for more proof, or slows a
+heavy reader down, when three events of a caller within ten minutes were beyond its boundary; it refuses only if it was
+promoted to that.
 
 Rules kept: scoring changes nothing; only unflagged events are learnt from; a model that is warming up has no say and
 says so; in shadow, after a drift, or beyond 0.2 % of the active identities a day, what it finds is written down and
@@ -16,42 +17,31 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from haetae_fds.address import keys_of
 from haetae_fds.counters import Decay, Recent, note
 from haetae_fds.decision import Action, Subject
 from haetae_fds.event import Event
-from haetae_fds.facts import LOGIN, OBJECT, Facts
-from haetae_fds.finding import Finding, Learner, api_ref, at_address, number, of_actor
+from haetae_fds.facts import OBJECT, Facts
+from haetae_fds.finding import Finding, Learner, api_ref, number
 from haetae_fds.models.conformal import Thresholds, segment_of
 from haetae_fds.models.drift import Drift
 from haetae_fds.models.gate import Gate, flagged
 from haetae_fds.models.labelled import PRECISE, Labelled
 from haetae_fds.models.novelty import Novelty
+from haetae_fds.models.roles import CHALLENGER, LABELS, MODELS, NOVELTY, OFFLINE, Role
+from haetae_fds.models.subject import subject_of
 from haetae_fds.models.trees import TrainedModel
 from haetae_fds.models.vector import FEATURES, INDEX, VECTOR, scaled, vector
 from haetae_fds.state import DAY, MIN10, MINUTE
 
-NOVELTY: Final = "model_novelty"
-LABELS: Final = "model_labels"
-OFFLINE: Final = "model_offline"
-MODELS: Final = (NOVELTY, LABELS, OFFLINE)
 STRIKES: Final = 2.5
 MAX_ACTORS: Final = 20_000
 TOLD: Final = 3
 IMPACT_SHARE: Final = 0.002
 _RATE: Final = (30, 60)
 _STATE: Final = 1
-
-
-class Role(StrEnum):
-    """What a model may do. `enforce`: halve limits, challenge, throttle; `block`: refuse as well."""
-
-    SHADOW = "shadow"
-    ENFORCE = "enforce"
-    BLOCK = "block"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +94,15 @@ class _State:
 class ModelScorer(Learner):
     """All models, as the engine's scorer."""
 
-    def __init__(self, settings: ModelSettings | None = None, *, trained: TrainedModel | None = None) -> None:
+    def __init__(
+        self,
+        settings: ModelSettings | None = None,
+        *,
+        trained: TrainedModel | None = None,
+        challenger: TrainedModel | None = None,
+    ) -> None:
         self.settings = settings or ModelSettings()
-        self.trained = trained
+        self.trained = {name: one for name, one in ((OFFLINE, trained), (CHALLENGER, challenger)) if one is not None}
         self.state = _State(self.settings)
         self._facts: Facts | None = None
         self._row: list[float] = []
@@ -192,7 +188,9 @@ class ModelScorer(Learner):
         return True
 
     def role(self, model: str) -> Role:
-        """Return what a model may do by its stage."""
+        """Return what a model may do by its stage; a challenger only watches."""
+        if model == CHALLENGER:
+            return Role.SHADOW
         return self.settings.roles.get(model, Role.SHADOW)
 
     def _look(self, facts: Facts) -> None:
@@ -208,8 +206,7 @@ class ModelScorer(Learner):
             self._said_of(NOVELTY, state.novelty.strangeness(x)),
             self._said_of(LABELS, state.labelled.strangeness(x)),
         ]
-        if self.trained is not None:
-            said.append(self._offline(self.trained, row))
+        said += [self._trained(name, model, row) for name, model in self.trained.items()]
         self._said = tuple(said)
 
     def _said_of(self, model: str, strangeness: float | None) -> Said:
@@ -225,14 +222,14 @@ class ModelScorer(Learner):
             score = min(score, strangeness)
         return Said(model=model, score=score, strangeness=strangeness, p=p)
 
-    def _offline(self, trained: TrainedModel, row: Sequence[float]) -> Said:
+    def _trained(self, name: str, trained: TrainedModel, row: Sequence[float]) -> Said:
         probability = trained.probability(row)
         score = trained.score(probability)
-        thresholds = self.state.thresholds[OFFLINE]
+        thresholds = self.state.thresholds[name]
         p = thresholds.p(self._segment, probability)
         if p is not None:
             score = min(score, thresholds.score(p))
-        return Said(model=OFFLINE, score=score, strangeness=probability, p=p, probability=probability)
+        return Said(model=name, score=score, strangeness=probability, p=p, probability=probability)
 
     def _calibrate(self, facts: Facts) -> None:
         state, now = self.state, facts.now
@@ -267,15 +264,15 @@ class ModelScorer(Learner):
         score = one.score or 0.0
         shadow = None if self._acts(one.model, facts.now) else "a model in shadow"
         shadow = shadow or self._over_budget(facts)
-        trained = self.trained if one.model == OFFLINE else None
+        trained = self.trained.get(one.model)
         action = Action.THROTTLE if facts.triggers & OBJECT else Action.CHALLENGE
-        if trained is not None and trained.block is not None and self.role(OFFLINE) is Role.BLOCK:
+        if trained is not None and trained.block is not None and self.role(one.model) is Role.BLOCK:
             action = Action.BLOCK if (one.probability or 0.0) >= trained.block else action
         return Finding(
             detector=one.model,
             version=trained.version if trained is not None else 1,
             action=action,
-            subjects=(_subject(facts),),
+            subjects=(subject_of(facts),),
             api=api_ref(facts),
             what=f"unlike harmless traffic ({', '.join(self._because(one))})",
             numbers=(number("score", score, 0.5),),
@@ -289,8 +286,9 @@ class ModelScorer(Learner):
 
     def _because(self, one: Said) -> list[str]:
         """Name the features that tell most, each with its value and the usual one."""
-        if one.model == OFFLINE and self.trained is not None:
-            found, usual = self.trained.contributions(self._row), self.trained.medians
+        trained = self.trained.get(one.model)
+        if trained is not None:
+            found, usual = trained.contributions(self._row), trained.medians
         elif one.model == LABELS:
             found, usual = self.state.labelled.contributions(self._x), tuple(self.state.usual)
         else:
@@ -330,12 +328,6 @@ class ModelScorer(Learner):
 def label_key(detector: str, subject: Subject) -> str:
     """Return the name under which a decision's event is remembered for a person's verdict."""
     return f"{detector} {subject.to_dict()!r}"
-
-
-def _subject(facts: Facts) -> Subject:
-    if facts.triggers & LOGIN and facts.device is None:
-        return at_address(facts, client=facts.client, strangers=True)
-    return of_actor(facts)
 
 
 def _actor_of(event: Event) -> str:

@@ -20,12 +20,12 @@ from threadpoolctl import threadpool_limits
 
 from haetae_fds.errors import TrainingFailed
 from haetae_fds.models.measures import At, Costs, at, thresholds
+from haetae_fds.models.roles import OFFLINE
 from haetae_fds.models.rows import Collected, Row
 from haetae_fds.models.split import Parts, part_of, split
 from haetae_fds.models.trees import Node, TrainedModel, sigmoid_knots
 from haetae_fds.models.vector import FEATURES
 
-NAME: Final = "model_offline"
 ROUNDS: Final = 60
 LEAVES: Final = 15
 _SMALLEST: Final = 20
@@ -111,7 +111,7 @@ def _boost(rows: Sequence[Row], seed: int) -> HistGradientBoostingClassifier:
 def _copy(boosted: HistGradientBoostingClassifier, rows: Sequence[Row], version: int) -> TrainedModel:
     matrix = _matrix(rows)
     model = TrainedModel(
-        name=NAME,
+        name=OFFLINE,
         version=version,
         base=float(boosted._baseline_prediction.ravel()[0]),
         trees=tuple(_tree(grown[0].nodes) for grown in boosted._predictors),
