@@ -65,6 +65,11 @@ class AuditEntry:
         return {**members, "seq": self.seq, "hash": self.hash}
 
 
+def concerns(told: Mapping[str, Any], policy_id: str) -> bool:
+    """Whether an entry (as `AuditEntry.to_dict` returns it) tells of a policy, by itself or among others."""
+    return bool(told["target"] == policy_id or policy_id in told["details"].get("policies", ()))
+
+
 def parse_anchor(text: str) -> AuditHead:
     """Return the head written as `number:hash`; raises AuditBroken."""
     found = _ANCHOR.fullmatch(text)

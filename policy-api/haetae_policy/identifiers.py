@@ -13,6 +13,7 @@ from haetae_policy.errors import PolicyInvalid, Problem
 PREFIX: Final = "pol_"
 RANDOM_BYTES: Final = 10
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
 _TO_PYTHON: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _SHAPE: Final = re.compile(r"pol_[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 
@@ -29,7 +30,7 @@ def make_policy_id(*, now_ms: int, randomness: bytes) -> str:
 
 def format_policy_id(pid: int) -> str:
     """Return the text of the 128-bit integer `pid`."""
-    return PREFIX + "".join([_ALPHABET[pid >> shift & 31] for shift in range(125, -1, -5)])
+    return PREFIX + "".join([_PAIRS[pid >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def parse_policy_id(text: str) -> int:

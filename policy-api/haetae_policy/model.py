@@ -7,6 +7,7 @@ condition that is None does not restrict. Times are Unix milliseconds on whole s
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -74,7 +75,8 @@ class Subject:
 
     def named(self) -> dict[str, str]:
         """Return the exact-match conditions that are set, most selective kind first."""
-        return {kind: value for kind in KINDS if (value := getattr(self, kind)) is not None}
+        values = (self.session, self.device, self.user, self.account, self.client)
+        return {kind: value for kind, value in zip(KINDS, values, strict=True) if value is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; only what is set."""
@@ -174,6 +176,7 @@ class Policy:
         return replace(self, expires_ms=expires_ms, changed_ms=max(self.changed_ms, now_s_ms), version=self.version + 1)
 
 
+@lru_cache(maxsize=1024)
 def format_time(moment_ms: int) -> str:
     """Return whole-second RFC 3339 text in UTC, `2026-05-01T10:00:00Z`."""
     return datetime.fromtimestamp(moment_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,14 +8,13 @@ Does not decode JSON text (the web framework or the store does) and reads no clo
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from haetae_policy.errors import AddressInvalid, PathPatternInvalid, PolicyInvalid, Problem
 from haetae_policy.identifiers import parse_policy_id
-from haetae_policy.model import KINDS, Action, Api, Mode, Policy, Rate, Source, SourceKind, Subject
+from haetae_policy.model import KINDS, Action, Api, Mode, Policy, Rate, Source, SourceKind, Subject, format_time
 from haetae_policy.network import Network, parse_network
 from haetae_policy.paths import compile_path
 from haetae_policy.reader import Reader
@@ -72,7 +71,7 @@ def parse_new_policy(
     """
     if not isinstance(document, Mapping):
         raise PolicyInvalid((Problem("policy", "must be an object"),))
-    now_text = datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now_text = format_time(now_ms // 1000 * 1000)
     made: dict[Any, Any] = {
         **document,
         "id": policy_id,

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from haetae_policy.errors import Problem
@@ -89,20 +90,30 @@ class Reader:
         value = self.raw(key)
         if value is None and default is not None:
             return default
-        for member in choices:
-            if value == member.value:
-                return member
+        if isinstance(value, str):
+            try:
+                return choices(value)
+            except ValueError:
+                pass  # reported below like a value of another type
         self.fail(key, "must be one of " + ", ".join(member.value for member in choices))
         return None
 
     def time(self, key: str) -> int | None:
         """Return Unix milliseconds of a required whole-second UTC time, or None with a problem noted."""
         value = self.raw(key)
-        shape = _TIME.fullmatch(value) if isinstance(value, str) else None
-        if shape is not None:
-            try:
-                return int(datetime.fromisoformat(shape[1]).replace(tzinfo=UTC).timestamp()) * 1000
-            except ValueError:
-                pass  # a well-shaped text such as 2026-02-31: reported below like any other
-        self.fail(key, "is required as whole seconds in UTC, like 2026-05-01T10:00:00Z")
+        moment_ms = parse_time(value) if isinstance(value, str) else None
+        if moment_ms is None:
+            self.fail(key, "is required as whole seconds in UTC, like 2026-05-01T10:00:00Z")
+        return moment_ms
+
+
+@lru_cache(maxsize=1024)
+def parse_time(text: str) -> int | None:
+    """Return Unix milliseconds of a whole-second UTC time, None for anything else."""
+    shape = _TIME.fullmatch(text)
+    if shape is None:
         return None
+    try:
+        return int(datetime.fromisoformat(shape[1]).replace(tzinfo=UTC).timestamp()) * 1000
+    except ValueError:
+        return None  # a well-shaped text such as 2026-02-31

@@ -84,27 +84,40 @@ def record_of(policy: Policy) -> Record:
 
 def encode_record(record: Record) -> bytes:
     """Return the canonical bytes; absent keys are defaults."""
+    switches = {"mode": record.shadow, "hard": record.hard, "fds": record.machine}
+    return _encode(record, record.policy_id, record.ver, switches)
+
+
+def encode_policy(policy: Policy) -> bytes:
+    """Return what `encode_record` makes of `record_of(policy)`, with less work."""
+    machine = policy.source.kind is SourceKind.FDS
+    switches = {"mode": policy.mode is Mode.SHADOW, "hard": policy.hard, "fds": machine}
+    return _encode(policy, policy.id, policy.version, switches)
+
+
+def _encode(what: Record | Policy, policy_id: str, version: int, switches: dict[str, bool]) -> bytes:
+    expires_ms = what.exp_ms if isinstance(what, Record) else what.expires_ms
     document: dict[str, Any] = {
         "v": _VERSION,
-        "pid": record.policy_id,
-        "ver": record.ver,
-        "exp": record.exp_ms,
-        "act": record.action.value,
+        "pid": policy_id,
+        "ver": version,
+        "exp": expires_ms,
+        "act": what.action.value,
     }
-    if subject := record.subject.to_dict():
+    if subject := what.subject.to_dict():
         document["sub"] = subject
-    if api := record.api.to_dict():
+    if api := what.api.to_dict():
         document["api"] = api
-    if record.why:
-        document["why"] = record.why
-    if record.shadow:
+    if what.why:
+        document["why"] = what.why
+    if switches["mode"]:
         document["mode"] = Mode.SHADOW.value
-    if record.hard:
+    if switches["hard"]:
         document["hard"] = True
-    if record.machine:
+    if switches["fds"]:
         document["fds"] = True
-    if record.rate is not None:
-        document["rate"] = list(record.rate)
+    if what.rate is not None:
+        document["rate"] = list(what.rate)
     return orjson.dumps(document)
 
 

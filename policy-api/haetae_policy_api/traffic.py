@@ -9,7 +9,7 @@ Does not read streams; `io.events` feeds it.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -70,6 +70,9 @@ class RecentTraffic(Protocol):
     def preview(self, policy: Policy, *, now_ms: int) -> Preview:
         """Whom `policy` would have hit."""
 
+    def preview_many(self, policies: Sequence[Policy], *, now_ms: int) -> list[Preview]:
+        """Whom each of `policies` would have hit."""
+
     def of_subject(self, subject: Subject, *, now_ms: int, limit: int) -> list[dict[str, Any]]:
         """The newest requests of a subject."""
 
@@ -90,35 +93,31 @@ class TrafficRing:
 
     def preview(self, policy: Policy, *, now_ms: int) -> Preview:
         """Whom `policy` would have hit in the time kept. `now_ms` is Unix milliseconds."""
-        matches = _matcher(policy.subject, policy.api)
-        total, hits, oldest = 0, 0, now_ms
-        users: set[str] = set()
-        devices: set[str] = set()
-        addresses: set[str] = set()
-        sample: deque[Seen] = deque(maxlen=SAMPLE)
+        return self.preview_many([policy], now_ms=now_ms)[0]
+
+    def preview_many(self, policies: Sequence[Policy], *, now_ms: int) -> list[Preview]:
+        """Whom each policy would have hit, by itself. Looks at each request once, however many policies there are."""
+        tallies: dict[int, _Tally] = {}
+        candidates = _Candidates(policies)
+        total, oldest = 0, now_ms
         for seen in self._fresh(now_ms):
             total, oldest = total + 1, min(oldest, seen.ts)
-            if not matches(seen):
-                continue
-            hits += 1
-            sample.append(seen)
-            for found, value in ((users, seen.user), (devices, seen.device), (addresses, seen.ip_text)):
-                if value:
-                    found.add(value)
+            for number in candidates.of(seen):
+                if number not in tallies:
+                    tallies[number] = _Tally(policies[number])
+                tallies[number].look_at(seen)
         span_s = max(1, (now_ms - oldest) // 1000)
-        return Preview(
-            known=total > 0,
-            requests=hits,
-            of_requests=total,
-            share=hits / total if total else 0.0,
-            users=len(users),
-            devices=len(devices),
-            addresses=len(addresses),
-            per_minute=hits * 60 / max(60, span_s),
-            span_s=span_s if total else 0,
-            approximate=policy.api.path is not None or policy.subject.client is not None,
-            sample=tuple(_shown(seen) for seen in reversed(sample)),
-        )
+        unhit: dict[bool, Preview] = {}  # the same for thousands of policies
+        previews = []
+        for number, policy in enumerate(policies):
+            approximate = _is_approximate(policy)
+            if number in tallies:
+                previews.append(tallies[number].preview(total=total, span_s=span_s))
+                continue
+            if approximate not in unhit:
+                unhit[approximate] = _Tally(policy).preview(total=total, span_s=span_s)
+            previews.append(unhit[approximate])
+        return previews
 
     def of_subject(self, subject: Subject, *, now_ms: int, limit: int) -> list[dict[str, Any]]:
         """The newest `limit` requests of a subject, newest first."""
@@ -129,6 +128,76 @@ class TrafficRing:
     def _fresh(self, now_ms: int) -> Iterator[Seen]:
         oldest = now_ms - self._span_ms
         return (seen for seen in self._seen if seen.ts >= oldest)
+
+
+class _Candidates:
+    """Policies by the most selective of their conditions, so that a request is compared with few of many."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self._named: dict[str, dict[str, list[int]]] = {}
+        self._networks: dict[int, dict[int, list[int]]] = {}
+        self._others: list[int] = []
+        for number, policy in enumerate(policies):
+            named, network = policy.subject.named(), policy.subject.ip
+            if named:
+                kind, value = next(iter(named.items()))
+                self._named.setdefault(kind, {}).setdefault(value, []).append(number)
+            elif network is not None:
+                self._networks.setdefault(network.shift, {}).setdefault(network.key, []).append(number)
+            else:
+                self._others.append(number)
+
+    def of(self, seen: Seen) -> Iterator[int]:
+        """The numbers of the policies that may mean this request."""
+        yield from self._others
+        for kind, values in self._named.items():
+            yield from values.get(getattr(seen, kind), ())
+        if seen.ip is not None:
+            for shift, networks in self._networks.items():
+                yield from networks.get(seen.ip >> shift, ())
+
+
+class _Tally:
+    """What one policy would have hit."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._matches = _matcher(policy.subject, policy.api)
+        self._approximate = _is_approximate(policy)
+        self._hits = 0
+        self._users: set[str] = set()
+        self._devices: set[str] = set()
+        self._addresses: set[str] = set()
+        self._sample: deque[Seen] = deque(maxlen=SAMPLE)
+
+    def look_at(self, seen: Seen) -> None:
+        """Count the request if the policy means it."""
+        if not self._matches(seen):
+            return
+        self._hits += 1
+        self._sample.append(seen)
+        for found, value in ((self._users, seen.user), (self._devices, seen.device), (self._addresses, seen.ip_text)):
+            if value:
+                found.add(value)
+
+    def preview(self, *, total: int, span_s: int) -> Preview:
+        """The outcome, of `total` requests in `span_s` seconds."""
+        return Preview(
+            known=total > 0,
+            requests=self._hits,
+            of_requests=total,
+            share=self._hits / total if total else 0.0,
+            users=len(self._users),
+            devices=len(self._devices),
+            addresses=len(self._addresses),
+            per_minute=self._hits * 60 / max(60, span_s),
+            span_s=span_s if total else 0,
+            approximate=self._approximate,
+            sample=tuple(_shown(seen) for seen in reversed(self._sample)),
+        )
+
+
+def _is_approximate(policy: Policy) -> bool:
+    return policy.api.path is not None or policy.subject.client is not None
 
 
 class _Matcher(Protocol):

@@ -17,12 +17,13 @@ import orjson
 
 from haetae_policy.audit import EMPTY, GENESIS, AuditEntry, AuditHead, AuditNote, chain
 from haetae_policy.errors import AuditBroken, PolicyInvalid, StoreUnavailable
+from haetae_policy.io.bulk_script import BULK
 from haetae_policy.io.commands import Argument, Commands, Executor
 from haetae_policy.io.keys import Keys
 from haetae_policy.io.ledger_script import COMMIT
 from haetae_policy.io.store import EPOCH_BYTES, StoreSettings
 from haetae_policy.model import Policy
-from haetae_policy.record import encode_record, record_digest, record_of
+from haetae_policy.record import encode_policy, record_digest
 from haetae_policy.rules import DEFAULT_RULES, Rules
 
 MAX_OPERATIONS: Final = 1000
@@ -71,6 +72,15 @@ class Once:
     digest: str
     answer: bytes
     life_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPolicy:
+    """A policy that is new, its canonical document (`Policy.to_json`), and what `Side.WATCHED` shall keep of it."""
+
+    policy: Policy
+    document: bytes
+    watch: bytes = b""
 
 
 Operation = PutPolicy | EndPolicy | SideWrite | AuditNote
@@ -122,6 +132,39 @@ class Ledger:
                     return Committed(refused=tuple(word.decode() for word in rest))
                 self._head = head
                 return Committed(seqs=tuple(int(number) for number in rest))
+        raise StoreUnavailable("other writers were faster each time")
+
+    async def add_all(
+        self, policies: Sequence[NewPolicy], note: AuditNote, *, now_ms: int, epoch_randomness: bytes
+    ) -> Committed:
+        """Store all policies, with one audit entry for them, or none. `seqs` are the first and the last number.
+
+        Quicker for many than `commit`. Raises as it does.
+        """
+        if not 0 < len(policies) <= MAX_OPERATIONS or len(epoch_randomness) != EPOCH_BYTES:
+            raise ValueError(f"1 to {MAX_OPERATIONS} policies are added and {EPOCH_BYTES} bytes given for an epoch")
+        k = self._keys
+        keys = [k.head, k.live, k.meta, k.docs, k.buckets, k.expiries, k.ids, k.log, k.audit, k.audit_head, k.watched]
+        rows: list[Argument] = []
+        for new in policies:
+            sets = self._check(new.policy)
+            record = encode_policy(new.policy)
+            keys += [k.ended(new.policy.id), *sets]
+            rows += [len(sets), new.policy.id, new.policy.expires_ms, record_digest(record), record, new.document]
+            rows.append(new.watch)
+        async with self._lock:
+            for _ in range(_ATTEMPTS):
+                entry = chain(self._head, note, now_ms=now_ms)
+                args: list[Argument] = [now_ms, epoch_randomness.hex(), self._settings.per_subject]
+                args += [*_expected(self._head), entry.seq, entry.body, entry.hash, len(policies)]
+                status, *rest = await self._commands.run(BULK, keys, args + rows)
+                if status == b"audit":
+                    self._head = AuditHead(int(rest[0]), rest[1].decode() or GENESIS)
+                    continue
+                if status == b"refused":
+                    return Committed(refused=tuple(word.decode() for word in rest))
+                self._head = AuditHead(entry.seq, entry.hash)
+                return Committed(seqs=(int(rest[0]), int(rest[1])))
         raise StoreUnavailable("other writers were faster each time")
 
     async def side(self, side: Side, name: str) -> bytes | None:
@@ -184,9 +227,8 @@ class Ledger:
         k, head = self._keys, self._head
         keys = [k.head, k.live, k.meta, k.docs, k.buckets, k.expiries, k.ids, k.log, k.audit, k.audit_head]
         keys += [k.pending, k.batches, k.watched, k.once(once.digest if once else "none")]
-        expected = (str(head.seq), "" if head.seq == 0 else head.hash)
         args: list[Argument] = [now_ms, epoch.hex(), self._settings.per_subject, self._settings.ended_s]
-        args += [once.answer if once else b"", once.life_s if once else 0, *expected, len(operations)]
+        args += [once.answer if once else b"", once.life_s if once else 0, *_expected(head), len(operations)]
         for operation in operations:
             if isinstance(operation, PutPolicy):
                 keys += [k.ended(operation.policy.id), *k.subject(operation.policy.subject)]
@@ -207,14 +249,22 @@ class Ledger:
 
     def _put(self, put: PutPolicy) -> list[Argument]:
         policy = put.policy
+        sets, record = self._check(policy), encode_policy(policy)
+        return [
+            *("p", len(sets), policy.id, policy.version, put.expected),
+            *(policy.expires_ms, record_digest(record), record, policy.to_json()),
+        ]
+
+    def _check(self, policy: Policy) -> list[str]:
+        """Return the sets that `policy` belongs to; raises PolicyInvalid when it breaks the rules."""
         problems = self._rules.problems(policy)
         if problems:
             raise PolicyInvalid(tuple(problems))
-        record = encode_record(record_of(policy))
-        return [
-            *("p", len(self._keys.subject(policy.subject)), policy.id, policy.version, put.expected),
-            *(policy.expires_ms, record_digest(record), record, policy.to_json()),
-        ]
+        return self._keys.subject(policy.subject)
+
+
+def _expected(head: AuditHead) -> tuple[str, str]:
+    return str(head.seq), "" if head.seq == 0 else head.hash
 
 
 def _entry(row: tuple[bytes, list[bytes] | dict[bytes, bytes]]) -> AuditEntry:

@@ -29,7 +29,7 @@ from haetae_policy.io.scripts import BEAT, DELETE, ESTABLISH, PURGE, PUT, RESET
 from haetae_policy.model import KINDS, Policy, Subject
 from haetae_policy.network import Network
 from haetae_policy.parse import read_policy
-from haetae_policy.record import encode_record, record_digest, record_of
+from haetae_policy.record import encode_policy, record_digest
 from haetae_policy.rules import DEFAULT_RULES, Rules
 
 EPOCH_BYTES: Final = 8
@@ -275,7 +275,7 @@ class PolicyStore:
         problems = self._rules.problems(policy)
         if problems:
             raise PolicyInvalid(tuple(problems))
-        record = encode_record(record_of(policy))
+        record = encode_policy(policy)
         args: list[Argument] = [
             *(policy.id, policy.version, expected, policy.expires_ms, record_digest(record), record),
             *(policy.to_json(), now_ms, _epoch(epoch_randomness), self._settings.per_subject),

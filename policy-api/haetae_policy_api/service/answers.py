@@ -39,11 +39,10 @@ class Repeatable:
         if key is not None and KEY.fullmatch(key) is None:
             raise RequestMalformed("an Idempotency-Key has 1 to 128 visible ASCII characters")
         self._context = context
-        self._digest = None
+        self._digest, self._print = None, ""
         if key is not None:
             self._digest = sha256(orjson.dumps([caller.name, caller.is_machine, operation, key])).hexdigest()
-        # The standard library's encoder: a document is not checked yet and may hold integers beyond 64 bits.
-        self._print = sha256(json.dumps(document, sort_keys=True).encode("ascii")).hexdigest()
+            self._print = _print_of(document)
 
     async def earlier(self) -> Answer | None:
         """Return the answer given before; raises Invalid when it was to another document."""
@@ -65,6 +64,14 @@ class Repeatable:
             return None
         kept = orjson.dumps([self._print, answer.status, answer.version, answer.body])
         return Once(digest=self._digest, answer=kept, life_s=self._context.settings.idempotency_s)
+
+
+def _print_of(document: object) -> str:
+    try:
+        encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # a document is not checked yet and may hold integers beyond 64 bits
+        encoded = json.dumps(document, sort_keys=True).encode("ascii")
+    return sha256(encoded).hexdigest()
 
 
 def refused(statuses: tuple[str, ...]) -> Conflict:

@@ -9,13 +9,14 @@ What the ledger refuses later (a subject that became full, a policy that expired
 
 import os
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 import orjson
 from haetae_policy.audit import AuditNote
 from haetae_policy.errors import PolicyInvalid
 from haetae_policy.identifiers import RANDOM_BYTES, make_policy_id
-from haetae_policy.io.ledger import Operation, PutPolicy, Side, SideWrite
+from haetae_policy.io.ledger import NewPolicy, Side, SideWrite
 from haetae_policy.model import Policy
 from haetae_policy.parse import read_policy
 
@@ -23,10 +24,11 @@ from haetae_policy_api.errors import Invalid
 from haetae_policy_api.guards import Course, check_rate, judge
 from haetae_policy_api.roles import Caller
 from haetae_policy_api.service.answers import Answer, Repeatable, refused
-from haetae_policy_api.service.changes import note_of, read_request, watch
+from haetae_policy_api.service.changes import read_request, watch_record
 from haetae_policy_api.service.context import Context, epoch
+from haetae_policy_api.traffic import Preview
 
-CHUNK: Final = 100
+CHUNK: Final = 250
 MAX_ERRORS: Final = 100
 
 
@@ -40,16 +42,16 @@ async def create_batch(
         return earlier
     if not 1 <= len(documents) <= context.settings.batch:
         raise Invalid(f"a batch has 1 to {context.settings.batch} policies")
-    policies = _read_all(context, documents, caller, now_ms=now_ms)
+    news = _new(_read_all(context, documents, caller, now_ms=now_ms), now_ms=now_ms)
     if caller.is_machine:
-        check_rate(await context.ledger.spend(caller.name, len(policies), now_ms=now_ms), settings=context.settings)
+        check_rate(await context.ledger.spend(caller.name, len(news), now_ms=now_ms), settings=context.settings)
     batch_id = make_policy_id(now_ms=now_ms, randomness=os.urandom(RANDOM_BYTES)).replace("pol_", "bat_")
     record = orjson.dumps(
-        {"by": caller.name, "at_ms": now_ms, "policies": [policy.to_dict() for policy in policies]},
+        {"by": caller.name, "at_ms": now_ms, "policies": [orjson.Fragment(new.document) for new in news]},
         option=orjson.OPT_SORT_KEYS,
     )
-    answer = Answer(status=201, body={"batch": batch_id, "ids": [policy.id for policy in policies]})
-    note = AuditNote(actor=caller.name, action="batch", target=batch_id, details={"policies": len(policies)})
+    answer = Answer(status=201, body={"batch": batch_id, "ids": [new.policy.id for new in news]})
+    note = AuditNote(actor=caller.name, action="batch", target=batch_id, details={"policies": len(news)})
     done = await context.ledger.commit(
         [SideWrite(side=Side.BATCHES, name=batch_id, value=record), note],
         now_ms=now_ms,
@@ -59,7 +61,7 @@ async def create_batch(
     if done.answer is not None:
         await finish_all(context, now_ms=now_ms)
         return request.read(done.answer)
-    seq, skipped = await _finish(context, batch_id, record, now_ms=now_ms)
+    seq, skipped = await _finish(context, batch_id, record, news, caller.name, now_ms=now_ms)
     return Answer(status=201, body={**answer.body, "seq": seq, "skipped": skipped})
 
 
@@ -67,49 +69,63 @@ async def finish_all(context: Context, *, now_ms: int) -> int:
     """Finish every batch that was begun; return how many there were. Running it twice at once is harmless."""
     begun = await context.ledger.sides(Side.BATCHES)
     for batch_id, record in begun.items():
-        await _finish(context, batch_id, record, now_ms=now_ms)
+        batch = orjson.loads(record)
+        policies = [read_policy(document) for document in batch["policies"]]
+        predictions = context.traffic.preview_many(policies, now_ms=now_ms)
+        news = _new(list(zip(policies, predictions, strict=True)), now_ms=now_ms)
+        await _finish(context, batch_id, record, news, batch["by"], now_ms=now_ms)
     return len(begun)
 
 
-def _read_all(context: Context, documents: Sequence[Mapping[str, Any]], caller: Caller, *, now_ms: int) -> list[Policy]:
+def _read_all(
+    context: Context, documents: Sequence[Mapping[str, Any]], caller: Caller, *, now_ms: int
+) -> list[tuple[Policy, Preview]]:
+    """Return the policies, each with its prediction; raises Invalid, NotAllowed."""
     policies: list[Policy] = []
+    numbers: list[int] = []
     errors: list[tuple[str, str]] = []
-    many = len(documents) > CHUNK
     for number, document in enumerate(documents):
         try:
-            policy = read_request(context, document, caller, now_ms=now_ms)
-            # Thousands of previews over the recent traffic would take minutes: only policies that can hit more than
-            # one caller are predicted in a large batch.
-            narrow = many and bool(policy.subject.named())
-            traffic = context.traffic.preview(policy, now_ms=now_ms if not narrow else 1 << 52)
-            judgement = judge(policy, caller, traffic, settings=context.settings, rules=context.rules)
+            policies.append(read_request(context, document, caller, now_ms=now_ms))
+            numbers.append(number)
         except PolicyInvalid as error:
             errors += [(f"{number}.{problem.field}", problem.message) for problem in error.problems]
         except Invalid as error:
             errors += [(f"{number}.{name}", message) for name, message in error.errors]
-        else:
-            if judgement.course is Course.PENDING:
-                errors.append((str(number), "needs a second person; ask for it by itself"))
-            policies.append(judgement.policy)
         if len(errors) >= MAX_ERRORS:
             break
+    judged: list[tuple[Policy, Preview]] = []
+    predictions = context.traffic.preview_many(policies, now_ms=now_ms)
+    for number, policy, prediction in zip(numbers, policies, predictions, strict=True):
+        judgement = judge(policy, caller, prediction, settings=context.settings, rules=context.rules)
+        if judgement.course is Course.PENDING:
+            errors.append((str(number), "needs a second person; ask for it by itself"))
+        judged.append((judgement.policy, prediction))
     if errors:
         raise Invalid("the batch is not valid; nothing of it was stored", errors=errors[:MAX_ERRORS])
-    return policies
+    return judged
 
 
-async def _finish(context: Context, batch_id: str, record: bytes, *, now_ms: int) -> tuple[int, list[dict[str, str]]]:
-    batch = orjson.loads(record)
-    policies = [read_policy(document) for document in batch["policies"]]
+def _new(judged: Sequence[tuple[Policy, Preview]], *, now_ms: int) -> list[NewPolicy]:
+    """What the ledger stores of each: its document, made once, and what its refusals will be compared with."""
+    return [
+        NewPolicy(policy=policy, document=policy.to_json(), watch=watch_record(policy, prediction, now_ms=now_ms))
+        for policy, prediction in judged
+    ]
+
+
+async def _finish(
+    context: Context, batch_id: str, record: bytes, news: Sequence[NewPolicy], by: str, *, now_ms: int
+) -> tuple[int, list[dict[str, str]]]:
     seq = 0
     skipped: list[dict[str, str]] = []
-    for start in range(0, len(policies), CHUNK):
+    for start in range(0, len(news), CHUNK):
         chunk_seq, chunk_skipped = await _store_chunk(
-            context, policies[start : start + CHUNK], batch["by"], batch_id, now_ms=now_ms
+            context, list(news[start : start + CHUNK]), by, batch_id, now_ms=now_ms
         )
         seq = max(seq, chunk_seq)
         skipped += chunk_skipped
-    note = AuditNote(actor=batch["by"], action="batch.done", target=batch_id, details={"skipped": len(skipped)})
+    note = AuditNote(actor=by, action="batch.done", target=batch_id, details={"skipped": len(skipped)})
     await context.ledger.commit(
         [SideWrite(side=Side.BATCHES, name=batch_id, value=None, expected=record), note],
         now_ms=now_ms,
@@ -119,36 +135,32 @@ async def _finish(context: Context, batch_id: str, record: bytes, *, now_ms: int
 
 
 async def _store_chunk(
-    context: Context, policies: list[Policy], by: str, batch_id: str, *, now_ms: int
+    context: Context, news: list[NewPolicy], by: str, batch_id: str, *, now_ms: int
 ) -> tuple[int, list[dict[str, str]]]:
     """Store what can be stored; policies that are there already count as stored."""
     seq = 0
     skipped: list[dict[str, str]] = []
-    while policies:
-        operations: list[Operation] = [PutPolicy(policy=policy, expected=0) for policy in policies]
-        for policy in policies:
-            prediction = context.traffic.preview(policy, now_ms=now_ms) if policy.subject.ip is not None else None
-            operations.append(_note(policy, by, batch_id))
-            if prediction is not None:
-                operations += watch(policy, prediction, now_ms=now_ms)
-        done = await context.ledger.commit(operations, now_ms=now_ms, epoch_randomness=epoch())
+    while news:
+        done = await context.ledger.add_all(news, _note(news, by, batch_id), now_ms=now_ms, epoch_randomness=epoch())
         if not done.refused:
             return max(seq, *done.seqs), skipped
         left = []
-        for policy, status in zip(policies, done.refused, strict=False):
+        for new, status in zip(news, done.refused, strict=True):
             word, _, value = status.partition(" ")
             if word == "ok":
-                left.append(policy)
+                left.append(new)
             elif word == "same":
                 seq = max(seq, int(value))
             elif word not in ("conflict", "ended"):  # those two were stored, then changed or taken back
-                skipped.append({"id": policy.id, "why": word})
-        if len(left) == len(policies):
+                skipped.append({"id": new.policy.id, "why": word})
+        if len(left) == len(news):
             raise refused(done.refused)
-        policies = left
+        news = left
     return seq, skipped
 
 
-def _note(policy: Policy, by: str, batch_id: str) -> AuditNote:
-    note = note_of("create", policy, by)
-    return AuditNote(actor=by, action=note.action, target=note.target, details={**note.details, "batch": batch_id})
+def _note(news: Sequence[NewPolicy], by: str, batch_id: str) -> AuditNote:
+    """One entry for a transaction's policies: their identifiers, and a digest that binds what each of them said."""
+    digest = sha256(b"\n".join(new.document for new in news)).hexdigest()
+    details = {"policies": [new.policy.id for new in news], "documents_sha256": digest}
+    return AuditNote(actor=by, action="create", target=batch_id, details=details)

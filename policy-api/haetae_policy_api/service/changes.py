@@ -200,10 +200,15 @@ def note_of(action: str, policy: Policy, actor: str, *, judgement: Judgement | N
 
 def watch(policy: Policy, prediction: Preview, *, now_ms: int) -> list[Operation]:
     """Return what has the refusals of a new policy compared with the prediction; nothing for most."""
+    record = watch_record(policy, prediction, now_ms=now_ms)
+    return [SideWrite(side=Side.WATCHED, name=policy.id, value=record)] if record else []
+
+
+def watch_record(policy: Policy, prediction: Preview, *, now_ms: int) -> bytes:
+    """Return what is kept of a policy whose refusals are compared with the prediction; empty for most."""
     if not is_watched(policy, prediction):
-        return []
-    record = orjson.dumps({"at_ms": now_ms, "per_minute": prediction.per_minute}, option=orjson.OPT_SORT_KEYS)
-    return [SideWrite(side=Side.WATCHED, name=policy.id, value=record)]
+        return b""
+    return orjson.dumps({"at_ms": now_ms, "per_minute": prediction.per_minute}, option=orjson.OPT_SORT_KEYS)
 
 
 async def _commit(

@@ -45,7 +45,8 @@ async def timeline(context: Context, kind: str, value: str, *, now_ms: int, limi
     for entry in await context.ledger.audit_page(limit=_AUDIT_LOOKED_AT):
         told = entry.to_dict()
         subject = told["details"].get("policy", {}).get("subject", {})
-        if told["target"] in ids or subject.get(kind) == value:
+        among = ids.intersection(told["details"].get("policies", ()))
+        if told["target"] in ids or among or subject.get(kind) == value:
             events.append({"at_ms": told["at_ms"], "what": "change", "change": told})
     requests = context.traffic.of_subject(_subject(kind, value), now_ms=now_ms, limit=limit)
     events += [{"at_ms": request["at_ms"], "what": "request", "request": request} for request in requests]
