@@ -1,4 +1,4 @@
-"""What the profiles web, ssr and partner demand: a route without it does not load, and the message says where."""
+"""What each profile demands: a route without it does not load, and the message says where."""
 
 from pathlib import Path
 
@@ -15,6 +15,9 @@ redis: {uri: 'redis://127.0.0.1:1/0'}
 passport: {issuer: p}
 issuers:
 - {issuer: 'https://login.example', audience: a, jwks-uri: 'https://login.example/jwks'}
+identity: {uri: 'https://identity.example'}
+oidc: {issuer: 'https://login.example', client-id: g, client-secret: s, origins: ['https://tool.example']}
+client-certificates: {source: xfcc, trusted-peers: [192.0.2.1]}
 introspection:
 - {name: one, uri: 'https://login.example/introspect', issuer: 'https://login.example', audience: a, client-id: g}
 """
@@ -22,12 +25,27 @@ CORS = "Cors=https://app.example.org"
 TOKEN = "{name: VerifyJwt, args: {scopes: read}}"
 ONCE = "{name: VerifyJwt, args: {reuse: refuse}}"
 RATE = "RequestRateLimiter=1,1"
+MTLS = "{name: MtlsIdentity, args: {callers: [{san: 'dns:a.example'}]}}"
+STAFF = "OidcSession=generic, sre"
+CLEAN = "{name: Sanitize, args: {headers: [accept]}}"
+#: Of the profiles whose callers have tokens.
 WHOLE = {
     "web": (CORS, "Block", ONCE, "Passport"),
     "ssr": ("Block", TOKEN, "Passport"),
     "partner": ("Block", TOKEN, RATE),
 }
-NAMES = {CORS: "Cors", ONCE: "VerifyJwt", TOKEN: "VerifyJwt", RATE: "RequestRateLimiter"}
+ALL = WHOLE | {
+    "app": ("Block", "AppChannel", "Passport"),
+    "secure": ("Block", MTLS, "Passport"),
+    "internal": ("Block", STAFF),
+    "public": ("Block", CLEAN),
+}
+#: In the order of phases, so that a filter that is forbidden is not refused for its place.
+ORDER = [CORS, "Csrf", "Block", "AppChannel", STAFF, MTLS, "Introspect", ONCE, TOKEN, CLEAN, "Passport", RATE]
+
+
+def name_of(text: str) -> str:
+    return text.removeprefix("{name: ").partition(",")[0].partition("=")[0]
 
 
 def gateway(profile: str) -> bytes:
@@ -49,30 +67,34 @@ def complaints(profile: str, *filters: str, predicates: str = "[Path=/a]") -> li
     return [problem.message for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("profile", WHOLE)
+def test_every_profile_that_demands_something_is_tried_here() -> None:
+    assert set(ALL) == {name for name, profile in PROFILES.items() if profile.must}
+
+
+@pytest.mark.parametrize("profile", ALL)
 def test_route_with_all_that_is_demanded_loads(profile: str) -> None:
-    assert len(load(routes(*WHOLE[profile]), gateway=gateway(profile), profiles=PROFILES).routes) == 1
+    assert len(load(routes(*ALL[profile]), gateway=gateway(profile), profiles=PROFILES).routes) == 1
 
 
-@pytest.mark.parametrize(("profile", "missing"), [(name, item) for name, filters in WHOLE.items() for item in filters])
+@pytest.mark.parametrize(("profile", "missing"), [(name, item) for name, filters in ALL.items() for item in filters])
 def test_route_without_one_of_the_demanded_filters_does_not_load(profile: str, missing: str) -> None:
-    rest = [item for item in WHOLE[profile] if item != missing]
-    assert any(f"`{NAMES.get(missing, missing)}`" in text for text in complaints(profile, *rest))
+    rest = [item for item in ALL[profile] if item != missing]
+    assert any(f"`{name_of(missing)}`" in text for text in complaints(profile, *rest))
 
 
 @pytest.mark.parametrize(
     ("profile", "forbidden"),
-    [
-        (name, filter_)
-        for name in WHOLE
-        for filter_ in ("AppChannel", CORS, "Csrf", "Introspect")
-        if filter_.partition("=")[0] in PROFILES[name].must_not
-    ],
+    [(name, item) for name in ALL for item in ORDER if name_of(item) in PROFILES[name].must_not],
 )
 def test_route_with_a_forbidden_filter_does_not_load(profile: str, forbidden: str) -> None:
-    order = [CORS, "Csrf", "Block", "AppChannel", "Introspect", ONCE, TOKEN, "Passport", RATE]
-    found = complaints(profile, *sorted((*WHOLE[profile], forbidden), key=order.index))
-    assert any("may not have" in text and f"`{forbidden.partition('=')[0]}`" in text for text in found)
+    filters = [item for item in ALL[profile] if name_of(item) != name_of(forbidden)]
+    found = complaints(profile, *sorted((*filters, forbidden), key=ORDER.index))
+    assert any("may not have" in text and f"`{name_of(forbidden)}`" in text for text in found)
+
+
+def test_certificate_may_not_be_optional_on_the_secure_gateway() -> None:
+    optional = MTLS.replace("args: {", "args: {required: false, ")
+    assert any("required: false" in text for text in complaints("secure", "Block", optional, "Passport"))
 
 
 @pytest.mark.parametrize("profile", ["ssr", "partner"])
@@ -133,9 +155,15 @@ def test_introspect_names_an_entry_of_the_settings(provider: str | None, word: s
     assert any(word in problem.message for problem in caught.value.problems)
 
 
-@pytest.mark.parametrize("name", ["web", "ssr", "partner"])
+CONFIG = Path(__file__).parents[3] / "config"
+
+
+def test_every_profile_for_callers_has_a_sample() -> None:
+    assert {path.name for path in CONFIG.iterdir()} >= {*ALL, "sign-in"} - {"public"}
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in CONFIG.glob("*/gateway.yaml")))
 def test_sample_gateway_loads(name: str) -> None:
-    root = Path(__file__).parents[3]
-    config = load_gateway(root / "config" / name, environment={})
-    assert config.profile == name
+    config = load_gateway(CONFIG / name, environment={})
+    assert config.profile in PROFILES
     assert config.routes
