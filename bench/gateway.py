@@ -107,17 +107,25 @@ def routes_yaml(filters: str, upstream: Address) -> str:
 class Gateways:
     """Starts gateways in a world; keys, devices and store are made when a row first needs them.
 
-    `policies` are put into the store; `patient` lengthens the deadline of the store to a second.
+    `policies` are put into the store; `patient` lengthens the deadline of the store to a second; `durable`
+    gives it an append-only file. `ready_s`: how long the gateway started last took.
     """
 
-    def __init__(self, world: World, *, policies: int, patient: bool = False) -> None:
+    def __init__(self, world: World, *, policies: int, patient: bool = False, durable: bool = False) -> None:
         self._world = world
         self._policies = policies
         self._patient = patient
+        self._durable = durable
         self._devices = make_devices(world.issuer, now=int(time.time()))
         self._store = ""
         self._gateway_key: GatewayPublicKey | None = None
         self._sessions: Sessions | None = None
+        self.ready_s = 0.0
+
+    @property
+    def store(self) -> str:
+        """The store's URL, once a row that needs one has been started."""
+        return self._store
 
     def service_answers(self) -> dict[str, str]:
         """What the upstream must answer as identity service, by path."""
@@ -170,7 +178,7 @@ class Gateways:
         command = [sys.executable, *launcher, "haetae_edge", *arguments]
         process = self._world.start(f"haetae-{row}-{listen[1]}", command, gateway=True)
         if wait:
-            process.wait_ready(admin, READY)
+            self.ready_s = process.wait_ready(admin, READY)
         return listen, process
 
     def cold_start(self) -> tuple[Process, float]:
@@ -208,7 +216,7 @@ class Gateways:
         files.save_passport_keys(new_signing_ring(os.urandom(32), now=now))
         files.save_root_key(new_signing_ring(os.urandom(32), now=now))
         self._gateway_key = ring.active(now=now).key.public
-        self._store = self._world.start_store()
+        self._store = self._world.start_store(durable=self._durable)
         fill_store(self._store, self._policies)
 
     def start_session_proxy(self) -> Contender:

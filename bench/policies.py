@@ -18,13 +18,16 @@ from haetae_policy import (
     make_policy_id,
     parse_network,
 )
+from haetae_policy.audit import AuditNote
 from haetae_policy.io.connect import RedisSettings, connect
-from haetae_policy.io.store import PolicyStore, StoreSettings
+from haetae_policy.io.ledger import Ledger, NewPolicy
+from haetae_policy.io.store import StoreSettings
 
 __all__ = ["BLOCKED_USER", "fill_store", "make_policy"]
 
 BLOCKED_USER = "u-blocked-0"
 LIFETIME_MS = 6 * 3600 * 1000
+TOGETHER = 500
 
 
 def subject(number: int) -> Subject:
@@ -53,7 +56,7 @@ def make_policy(number: int, *, now_ms: int) -> Policy:
 
 
 def fill_store(url: str, count: int) -> None:
-    """Issue `count` policies through the policy store, as the policy service does."""
+    """Issue `count` policies, as batches of the policy service are stored."""
     asyncio.run(_fill(url, count))
 
 
@@ -61,8 +64,14 @@ async def _fill(url: str, count: int) -> None:
     now_ms = int(time.time()) * 1000
     client = connect(RedisSettings(url=url, connect_s=5.0, reply_s=5.0, pool_wait_s=5.0))
     try:
-        store = PolicyStore(client, StoreSettings(deadline_s=5.0))
-        policies = (make_policy(number, now_ms=now_ms) for number in range(count))
-        await store.add_many(policies, now_ms=now_ms, epoch_randomness=os.urandom(8))
+        ledger = Ledger(client, StoreSettings(deadline_s=5.0))
+        for start in range(0, count, TOGETHER):
+            policies = [make_policy(number, now_ms=now_ms) for number in range(start, min(start + TOGETHER, count))]
+            await ledger.add_all(
+                [NewPolicy(policy=policy, document=policy.to_json()) for policy in policies],
+                AuditNote(actor="bench", action="create", target=f"bench-{start}"),
+                now_ms=now_ms,
+                epoch_randomness=os.urandom(8),
+            )
     finally:
         await client.aclose()

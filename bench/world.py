@@ -114,10 +114,11 @@ class World:
             contender = self._add_peer("web", name, command, port, self.bearer_requests())
             check_refusal(contender, get_request(PLAIN_PATH, HOST), 401)
 
-    def start_store(self) -> str:
-        """Start Valkey on a loopback port, on the other core, without persistence; returns its URL."""
+    def start_store(self, *, durable: bool = False) -> str:
+        """Start Valkey on a loopback port, on the other core; returns its URL. `durable`: with an append-only file."""
         port = free_port()
         command = [str(_valkey_server()), "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+        command += ["--appendonly", "yes"] if durable else []
         process = self.start("store", [*command, "--maxmemory-policy", "noeviction"], gateway=False)
         process.wait_listening(("127.0.0.1", port))
         return f"redis://127.0.0.1:{port}/0"
