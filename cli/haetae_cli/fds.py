@@ -13,10 +13,21 @@ from pathlib import Path
 from typing import IO
 
 import orjson
-from haetae_fds import Engine, EngineSettings, Replay, SettingsInvalid, read_settings
+from haetae_fds import EngineSettings, Replay, SettingsInvalid, read_settings
 
-from haetae_cli import fds_evaluate, fds_explain, fds_feedback, fds_mode, fds_run, fds_worlds
+from haetae_cli import (
+    fds_evaluate,
+    fds_explain,
+    fds_feedback,
+    fds_labels,
+    fds_mode,
+    fds_models,
+    fds_run,
+    fds_train,
+    fds_worlds,
+)
 from haetae_cli.errors import CliError
+from haetae_cli.fds_files import engine_maker, model_arguments
 
 READY = b'{"ready":true}\n'
 MAX_LINE = 65_536
@@ -25,7 +36,9 @@ _PEOPLE = {
     "undo": fds_mode.run_undo,
     "explain": fds_explain.run,
     "feedback": fds_feedback.run,
+    "labels": fds_labels.run,
 }
+_LEARNING = {"train": fds_train.run_train, "propose": fds_train.run_propose}
 
 
 class FdsRefused(CliError):
@@ -47,6 +60,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     replay.add_argument("--train", action="store_true", help="learn from FILE as harmless traffic, deciding nothing")
     replay.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    model_arguments(replay)
+    fds_train.train_arguments(commands.add_parser("train", help="train a model from recorded events and labels"))
+    fds_train.propose_arguments(commands.add_parser("propose", help="propose rules from confirmed attacks"))
+    fds_models.arguments(commands.add_parser("models", help="list models and what they may do; promote, retire"))
     fds_evaluate.arguments(commands.add_parser("evaluate", help="score the engine on recorded events with labels"))
     fds_worlds.arguments(commands.add_parser("worlds", help="score the engine in simulated worlds, closed loop"))
     fds_run.arguments(commands.add_parser("run", help="run one worker process"))
@@ -63,6 +80,7 @@ def _people(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         ("undo", fds_mode.undo_arguments, "take back what was decided in the last minutes"),
         ("explain", fds_explain.arguments, "why a decision was made"),
         ("feedback", fds_feedback.arguments, "say that a policy was right, or a false alarm"),
+        ("labels", fds_labels.arguments, "what was said about decisions, as lines to train from"),
     ):
         declare(commands.add_parser(name, parents=[common], help=what))
 
@@ -73,11 +91,15 @@ def run(args: argparse.Namespace) -> int:
         return _PEOPLE[args.what](args)
     if args.what == "run":
         return fds_run.run(args, _settings(args.settings))
+    if args.what in _LEARNING:
+        return _LEARNING[args.what](args, _settings(args.settings))
+    if args.what == "models":
+        return fds_models.run(args)
     if args.what == "evaluate":
         return fds_evaluate.run(args, _settings(args.settings))
     if args.what == "worlds":
         return fds_worlds.run(args)
-    replay = Replay(Engine(_settings(args.settings)))
+    replay = Replay(engine_maker(args, _settings(args.settings))())
     # Nearly everything the engine makes lives long; looking through it for garbage often is wasted time.
     gc.set_threshold(50_000, 20, 100)
     if args.train and (args.file != "-" or not args.interactive):

@@ -13,6 +13,8 @@ from collections import Counter
 from haetae_fds import Mode
 from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.io.modes import OVERALL, note, take_back
+from haetae_fds.models.roles import MODELS
+from haetae_fds.models.rulefile import RULE_NAME
 from haetae_policy import Policy
 
 from haetae_cli.errors import InputInvalid
@@ -116,8 +118,8 @@ def _tell(ended: tuple[Policy, ...], terminal: Terminal) -> None:
 
 
 def _known(detector: str | None) -> str | None:
-    names = {one.name for one in DETECTORS}
-    if detector is not None and detector not in names:
+    names = {one.name for one in DETECTORS} | set(MODELS)
+    if detector is not None and detector not in names and not RULE_NAME.fullmatch(detector):
         raise InputInvalid(f"no such detector: {printable(detector, most=60)}; there are {', '.join(sorted(names))}")
     return detector
 

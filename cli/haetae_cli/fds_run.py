@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from haetae_fds import Engine, EngineSettings
+from haetae_fds import EngineSettings
 from haetae_fds.alerts import Alert
 from haetae_fds.delivery.checkpoint import CheckpointInvalid
 from haetae_fds.io.alerts import SlackSink, log_alert
@@ -28,6 +28,7 @@ from haetae_fds.io.watch import Watch
 
 from haetae_cli.blocks import PREFIX
 from haetae_cli.errors import CannotStart, InputInvalid
+from haetae_cli.fds_files import engine_maker, model_arguments
 from haetae_cli.signals import run_until_stopped
 
 MAX_SHARDS = 64
@@ -44,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="TEXT", help="of this worker (default: host and process)")
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve /metrics, /healthz, /readyz there")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    model_arguments(parser)
     parser.add_argument("--slack-webhook-file", type=Path, metavar="FILE", help="send spike alerts there too")
 
 
@@ -68,6 +70,7 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
         shards=args.shards,
         most=args.most,
     )
+    new_engine = engine_maker(args, settings)
     async with AsyncExitStack() as held:
         sinks: list[Callable[[Alert], None]] = [log_alert]
         if args.slack_webhook_file is not None:
@@ -75,7 +78,7 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
         try:
             watch = Watch(CheckpointFolder(args.state / "alerts"), *sinks)
             process = await held.enter_async_context(
-                fds_process(run_settings, new_engine=lambda: Engine(settings), also=watch.observe)
+                fds_process(run_settings, new_engine=new_engine, also=watch.observe)
             )
         except (CheckpointInvalid, OSError, ValueError) as error:
             raise CannotStart(f"the worker cannot start: {error}") from error

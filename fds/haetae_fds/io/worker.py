@@ -61,6 +61,10 @@ class Observer(Protocol):
         """Keep a detector from acting on a subject until then (ms)."""
         ...
 
+    def confirm(self, detector: str, subject: Subject) -> None:
+        """Learn that a decision was right."""
+        ...
+
     def dump(self) -> bytes:
         """Return the whole state."""
         ...
@@ -335,6 +339,8 @@ class ShardWorker:
                 self.engine.damp(label.detector, label.subject, label.at_ms + DAMPED_MS)
                 self._live.held.pop(label.decision, None)
                 self._changed = True
+            elif label is not None:
+                self.engine.confirm(label.detector, label.subject)
 
     async def _again(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Do a step; while the store is away, wait and do it again: nothing may be skipped."""

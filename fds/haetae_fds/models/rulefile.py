@@ -20,11 +20,9 @@ from typing import Any, Final
 import orjson
 
 from haetae_fds.decision import Action
-from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.errors import ModelInvalid
 from haetae_fds.facts import DECOY, FAULT, LOGIN, MISSING, OBJECT, SESSION, SIGNUP, USER, VOLUME, Facts
 from haetae_fds.finding import Detector, Finding, api_ref, number
-from haetae_fds.models.roles import MODELS
 from haetae_fds.models.subject import subject_of
 from haetae_fds.models.vector import FEATURES, INDEX
 from haetae_fds.state import DAY, MIN10
@@ -35,8 +33,8 @@ MAX_RULES: Final = 100
 MAX_CONDITIONS: Final = 5
 MAX_LIFE: Final = 30 * DAY
 _CONDITION: Final = re.compile(r"([a-z][a-z0-9_]{0,63}) (>=|<=) ([0-9]{1,9}(?:\.[0-9]{1,6})?)")
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{2,63}")
-_TAKEN: Final = frozenset((*MODELS, *(detector.name for detector in DETECTORS)))
+#: What rules of files are called, so that no detector is ever mistaken for one.
+RULE_NAME: Final = re.compile(r"(rule|proposed)_[a-z0-9_]{1,56}")
 _ACTIONS: Final = frozenset({Action.ALERT, Action.THROTTLE, Action.CHALLENGE, Action.BLOCK})
 _ALL: Final = LOGIN | FAULT | OBJECT | MISSING | SESSION | VOLUME | USER | SIGNUP | DECOY
 _RATE: Final = (30, 60)
@@ -169,8 +167,8 @@ def _rule(row: Any, now: int) -> Rule:
     if not isinstance(row, dict) or row.keys() - _KEYS:
         raise ModelInvalid("rule file: a rule is an object of name, when, action, mode, expires, why, backtest")
     name, when, why, expires = row.get("name"), row.get("when"), row.get("why", ""), row.get("expires")
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
-        raise ModelInvalid(f"rule file: {str(name)[:80]!r} is no name, or a detector has it")
+    if not isinstance(name, str) or not RULE_NAME.fullmatch(name):
+        raise ModelInvalid(f"rule file: {str(name)[:80]!r} is no name; rules are called rule_… or proposed_…")
     if not isinstance(when, str) or not isinstance(why, str) or len(why) > 300 or not why.isprintable():
         raise ModelInvalid(f"{name}: when and why are texts")
     if type(expires) is not int or expires > now + MAX_LIFE or not isfinite(expires):

@@ -3,8 +3,8 @@
 Three models: `model_novelty` (unlike harmless traffic), `model_labels` (learns from verdicts while running) and, if one
 was trained, `model_offline`, with the version that may follow it, `model_challenger`, watching beside it. A score above
 0.5 by a model that may act halves the rules' limits for this event. Of its own a model asks for more proof, or slows a
-heavy reader down, when three events of a caller within ten minutes were beyond its boundary; it refuses only if it was
-promoted to that.
+heavy reader down: a trained one at its threshold, which was chosen by how many people it hits, the others when three
+events of a caller within ten minutes were beyond the boundary. It refuses only if it was promoted to that.
 
 Rules kept: scoring changes nothing; only unflagged events are learnt from; a model that is warming up has no say and
 says so; in shadow, after a drift, or beyond 0.2 % of the active identities a day, what it finds is written down and
@@ -110,6 +110,11 @@ class ModelScorer(Learner):
         self._segment = ""
         self._said: tuple[Said, ...] = ()
         self._alarms: list[str] = []
+
+    def fresh(self) -> ModelScorer:
+        """Return the same models with nothing learnt, for another engine."""
+        trained, challenger = self.trained.get(OFFLINE), self.trained.get(CHALLENGER)
+        return ModelScorer(self.settings, trained=trained, challenger=challenger)
 
     def say(self, facts: Facts) -> tuple[Said, ...]:
         """Return what every model says of an event."""
@@ -255,7 +260,8 @@ class ModelScorer(Learner):
         if len(strikes) > MAX_ACTORS:
             strikes.popitem(last=False)
         note(one.events, facts.event.id)
-        if one.count.add(now, MIN10) < STRIKES or (one.told_at and now - one.told_at < MINUTE):
+        enough = 0.0 if model in self.trained else STRIKES
+        if one.count.add(now, MIN10) < enough or (one.told_at and now - one.told_at < MINUTE):
             return ()
         one.told_at = now
         return tuple(one.events)

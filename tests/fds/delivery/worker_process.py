@@ -59,6 +59,9 @@ class CountingEngine:
     def damp(self, detector: str, subject: Subject, until: int) -> None:
         self.damped[subject.user or ""] = until
 
+    def confirm(self, detector: str, subject: Subject) -> None:
+        """It does not learn."""
+
     def dump(self) -> bytes:
         return pickle.dumps((self.seen, self.count))
 

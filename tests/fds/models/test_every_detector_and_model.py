@@ -12,7 +12,8 @@ from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.finding import Detector
 from haetae_fds.flat import event_of
 from haetae_fds.models import labelled, scorer
-from haetae_fds.models.scorer import LABELS, MODELS, NOVELTY, OFFLINE, ModelScorer, ModelSettings, Role
+from haetae_fds.models.roles import LABELS, MODELS, NOVELTY, OFFLINE, Role
+from haetae_fds.models.scorer import ModelScorer, ModelSettings
 from haetae_fds.models.trees import TrainedModel, sigmoid_knots
 from haetae_fds.models.vector import FEATURES, INDEX
 
@@ -45,7 +46,9 @@ def of_rule(rule: type[Detector]) -> Callable[[], Engine]:
 def of_model(model: str) -> Callable[[], Engine]:
     def make() -> Engine:
         settings = ModelSettings(roles={model: Role.ENFORCE}, alpha=0.05, least=50, seed=7)
-        engine = Engine(EngineSettings(max_states=1000), scorer=ModelScorer(settings, trained=trained()))
+        engine = Engine(
+            EngineSettings(max_states=1000), scorer=ModelScorer(settings, trained=trained(), challenger=trained())
+        )
         # Novelty needs nothing else; the model of labels learns from what rules find.
         engine.detectors = engine.detectors if model == LABELS else ()
         return engine
