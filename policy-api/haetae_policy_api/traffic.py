@@ -76,6 +76,9 @@ class RecentTraffic(Protocol):
     def of_subject(self, subject: Subject, *, now_ms: int, limit: int) -> list[dict[str, Any]]:
         """The newest requests of a subject."""
 
+    def of_trace(self, trace: str, *, now_ms: int, limit: int) -> list[dict[str, Any]]:
+        """The newest requests of a trace."""
+
 
 class TrafficRing:
     """The newest `most` requests of the last `span_ms` milliseconds."""
@@ -123,6 +126,11 @@ class TrafficRing:
         """The newest `limit` requests of a subject, newest first."""
         matches = _matcher(subject, Api())
         found = deque((seen for seen in self._fresh(now_ms) if matches(seen)), maxlen=limit)
+        return [_shown(seen) for seen in reversed(found)]
+
+    def of_trace(self, trace: str, *, now_ms: int, limit: int) -> list[dict[str, Any]]:
+        """The newest `limit` requests of a trace, newest first."""
+        found = deque((seen for seen in self._fresh(now_ms) if seen.trace == trace), maxlen=limit)
         return [_shown(seen) for seen in reversed(found)]
 
     def _fresh(self, now_ms: int) -> Iterator[Seen]:

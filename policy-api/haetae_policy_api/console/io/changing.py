@@ -1,0 +1,178 @@
+"""Pages that change: a new block with its preview, taking back, extending, exceptions, second persons, judgements.
+
+Rules kept: every change goes through the application layer, so guards and audit are the API's; what is destructive
+says in words what will happen before the one button that does it.
+"""
+
+from typing import Any, Final
+
+from haetae_fds.errors import FeedbackInvalid
+from haetae_fds.io.feedback import Word, label_of
+from haetae_policy.audit import AuditNote
+from haetae_policy.errors import PolicyNotFound
+from haetae_policy.model import KINDS
+from starlette.responses import Response
+
+from haetae_policy_api.console.forms import policy_document, seconds
+from haetae_policy_api.console.io.visit import Visit
+from haetae_policy_api.errors import ApiProblem, Conflict, Invalid, VersionMismatch
+from haetae_policy_api.guards import judge
+from haetae_policy_api.service import changes, explain, pending
+from haetae_policy_api.service.context import epoch
+
+MOST_AT_ONCE: Final = 100
+_PREFILLED: Final = (*KINDS, "ip", "gateway", "route", "method", "path", "action")
+_TRIES: Final = 5
+
+
+async def show_new(visit: Visit) -> Response:
+    """The form of a new policy, filled in with what the address names."""
+    filled = {name: text for name in _PREFILLED if (text := visit.query(name))}
+    return visit.page("new.html", filled=filled, problem=None)
+
+
+async def preview(visit: Visit) -> Response:
+    """Whom it would have hit and what will become of it; stores nothing."""
+    try:
+        document = policy_document(visit.form)
+        document.setdefault("action", "block")
+        document.setdefault("reason", "-")  # not written yet while it is typed; the real request must have one
+        policy = changes.read_request(visit.context, document, visit.caller, now_ms=visit.now_ms)
+    except Invalid as problem:
+        return visit.page("_preview.html", problem=problem, seen=None, judgement=None, policy=None)
+    seen = visit.context.traffic.preview(policy, now_ms=visit.now_ms)
+    judgement = judge(policy, visit.caller, seen, settings=visit.context.settings, rules=visit.context.rules)
+    return visit.page("_preview.html", problem=None, seen=seen, judgement=judgement, policy=policy.to_dict())
+
+
+async def create(visit: Visit) -> Response:
+    """Make the policy; a form that is not complete comes back with what is wrong."""
+    try:
+        made = await changes.create(
+            visit.context, policy_document(visit.form), visit.caller, now_ms=visit.now_ms, key=None
+        )
+    except Invalid as problem:
+        return visit.page("new.html", status=422, filled=visit.form.values, problem=problem)
+    return _made(visit, made.body)
+
+
+def _made(visit: Visit, body: Any) -> Response:
+    where = f"/policies/{body['policy']['id']}"
+    return visit.go(f"{where}?seq={body['seq']}&since={visit.now_ms}" if body.get("seq") else where)
+
+
+async def show_end(visit: Visit) -> Response:
+    """What taking policies back will do, in words, before it is done."""
+    ids = list(dict.fromkeys(visit.request.query_params.getlist("id")))
+    policies = [await visit.context.store.get(policy_id) for policy_id in _bounded(ids)]
+    return visit.page("end.html", policies=await explain.with_hits(visit.context, policies), problem=None)
+
+
+async def end(visit: Visit) -> Response:
+    """Take policies back, each at the version that was shown."""
+    results: list[dict[str, Any]] = []
+    for item in _bounded(list(visit.form.ids)):
+        policy_id, _, version = item.partition("@")
+        if not (version.isascii() and version.isdigit() and len(version) <= 9):
+            raise Invalid("the form is not complete", errors=[("id", "names no version")])
+        result: dict[str, Any] = {"id": policy_id, "problem": None}
+        try:
+            await _end_one(visit, policy_id, int(version), visit.form.get("reason"))
+        except (ApiProblem, PolicyNotFound) as problem:
+            result["problem"] = str(problem)
+        results.append(result)
+    if len(results) == 1 and results[0]["problem"] is None:
+        return visit.go(f"/policies/{results[0]['id']}")
+    return visit.page("ended.html", results=results)
+
+
+async def _end_one(visit: Visit, policy_id: str, version: int, reason: str) -> None:
+    if not 0 < len(reason) <= 500:
+        raise Invalid("the form is not complete", errors=[("reason", "must be given")])
+    await changes.revoke(
+        visit.context, policy_id, version=version, reason=reason, caller=visit.caller, now_ms=visit.now_ms, key=None
+    )
+
+
+def _bounded(ids: list[str]) -> list[str]:
+    if not 0 < len(ids) <= MOST_AT_ONCE:
+        raise Invalid(f"choose 1 to {MOST_AT_ONCE} policies")
+    return ids
+
+
+async def extend(visit: Visit) -> Response:
+    """Give a policy another end, counted from now."""
+    made = await changes.extend(
+        visit.context,
+        visit.request.path_params["policy_id"],
+        version=seconds(visit.form, "version"),
+        expires_ms=visit.now_ms // 1000 * 1000 + seconds(visit.form, "lasts_s") * 1000,
+        caller=visit.caller,
+        now_ms=visit.now_ms,
+        key=None,
+    )
+    return _made(visit, made.body)
+
+
+async def make_exception(visit: Visit) -> Response:
+    """Let (part of) a policy's subject through."""
+    document: dict[str, Any] = {"reason": visit.form.get("reason"), "lasts_s": seconds(visit.form, "lasts_s")}
+    if narrower := {name: text for name in ("user", "device") if (text := visit.form.get(name))}:
+        document["subject"] = narrower
+    made = await changes.make_exception(
+        visit.context,
+        visit.request.path_params["policy_id"],
+        document,
+        visit.caller,
+        now_ms=visit.now_ms,
+        key=None,
+    )
+    return _made(visit, made.body)
+
+
+async def approve(visit: Visit) -> Response:
+    """Put a waiting policy in force."""
+    made = await pending.approve(
+        visit.context, visit.request.path_params["policy_id"], visit.caller, now_ms=visit.now_ms
+    )
+    return _made(visit, made.body)
+
+
+async def reject(visit: Visit) -> Response:
+    """Drop a waiting policy."""
+    reason = visit.form.get("reason")
+    if not 0 < len(reason) <= 500:
+        raise Invalid("the form is not complete", errors=[("reason", "must be given")])
+    policy_id = visit.request.path_params["policy_id"]
+    await pending.reject(visit.context, policy_id, visit.caller, reason=reason, now_ms=visit.now_ms)
+    return visit.go("/pending")
+
+
+async def judge_case(visit: Visit) -> Response:
+    """Say whether the fraud detection was right. The label is stored first; a false alarm then ends its policy."""
+    policy_id = visit.request.path_params["policy_id"]
+    try:
+        word = Word(visit.form.get("word"))
+        policy = await visit.context.store.get(policy_id)
+        label = label_of(policy, word=word, by=visit.caller.name, now_ms=visit.now_ms)
+    except (FeedbackInvalid, ValueError) as error:
+        raise Invalid("this cannot be judged", errors=[("word", str(error))]) from error
+    await visit.desk.casebook.add_label(label)
+    note = AuditNote(actor=visit.caller.name, action=f"case.{word.value}", target=policy_id, details={})
+    await visit.context.ledger.commit([note], now_ms=visit.now_ms, epoch_randomness=epoch())
+    if word is Word.FALSE_ALARM:
+        await _take_back(visit, policy_id)
+    return visit.go(f"/policies/{policy_id}")
+
+
+async def _take_back(visit: Visit, policy_id: str) -> None:
+    for _ in range(_TRIES):
+        try:
+            held = await visit.context.store.get(policy_id)
+            await _end_one(visit, policy_id, held.version, "false alarm")
+        except PolicyNotFound:
+            return
+        except (VersionMismatch, Conflict):
+            continue
+        return
+    raise Conflict("the policy changes faster than it can be taken back; the judgement is stored")

@@ -1,0 +1,100 @@
+"""Pages that show: overview, search, policies, one policy, cases, what waits, the audit trail."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from haetae_policy_api.console import cases, search
+from haetae_policy_api.console.io.live import hold_data
+from haetae_policy_api.console.io.visit import Visit, texts_of
+from haetae_policy_api.errors import Invalid, NotFound
+from haetae_policy_api.service import explain, listing, pending
+
+PAGE = 50
+_HISTORY = 500
+
+
+async def show_overview(visit: Visit) -> Response:
+    """The first page."""
+    live = await visit.desk.shared.overview(visit.context, now_ms=visit.now_ms)
+    return visit.page("overview.html", live=live)
+
+
+async def show_search(visit: Visit) -> Response:
+    """What is known under a text."""
+    text, kind = visit.query("q"), visit.query("kind")
+    found = await search.look_up(visit.context, text, kind, now_ms=visit.now_ms) if text else []
+    if len(found) == 1 and found[0]["kind"] == "policy":
+        return visit.go(f"/policies/{found[0]['value']}")
+    return visit.page("search.html", q=text, kind=kind, kinds=search.KINDS, found=found)
+
+
+async def show_policies(visit: Visit) -> Response:
+    """The table of policies in force."""
+    filters = texts_of({name: visit.query(name) for name in listing.FILTERS})
+    listed = await listing.list_policies(
+        visit.context, filters=filters, limit=PAGE, after=visit.query("after") or None, now_ms=visit.now_ms
+    )
+    reached = await listing.convergence(visit.context, now_ms=visit.now_ms)
+    return visit.page("policies.html", filters=filters, listed=listed, reached=reached)
+
+
+async def show_policy(visit: Visit) -> Response:
+    """One policy, in force or ended, or waiting."""
+    policy_id = visit.request.path_params["policy_id"]
+    policy = await explain.policy_in_any_state(visit.context, policy_id)
+    waiting = None
+    if policy is None:
+        waiting = next((one for one in await pending.list_pending(visit.context) if one["id"] == policy_id), None)
+        if waiting is None:
+            raise NotFound("there is and was no such policy")
+        policy = {**waiting["policy"], "state": "pending"}
+    hits = (await visit.context.refusals.hits([policy_id]))[policy_id]
+    history = [
+        told
+        for entry in await visit.context.ledger.audit_page(limit=_HISTORY)
+        if (told := entry.to_dict())["target"] == policy_id
+    ]
+    label = (await visit.desk.casebook.judged()).get(policy_id)
+    held = await _hold(visit)
+    return visit.page("policy.html", policy=policy, waiting=waiting, hits=hits, history=history, label=label, held=held)
+
+
+async def _hold(visit: Visit) -> dict[str, Any] | None:
+    """Return how far the change has come that the address names."""
+    seq, since = visit.query("seq"), visit.query("since")
+    if not seq:
+        return None
+    if not all(text.isascii() and text.isdigit() and len(text) <= 15 for text in (seq, since)):
+        raise Invalid("seq and since are whole numbers")
+    held = await hold_data(visit, int(seq), int(since), now_ms=visit.now_ms)
+    return {**held, "since_ms": int(since)}
+
+
+async def show_cases(visit: Visit) -> Response:
+    """What the fraud detection did, and what it only saw."""
+    judged = await visit.desk.casebook.judged()
+    listed = await cases.open_cases(
+        visit.context, judged, limit=PAGE, after=visit.query("after") or None, now_ms=visit.now_ms
+    )
+    seen = cases.seen_only(await visit.desk.casebook.decisions())
+    return visit.page("cases.html", listed=listed, seen=seen[:PAGE])
+
+
+async def show_pending(visit: Visit) -> Response:
+    """What waits for a second person."""
+    return visit.page("pending.html", waiting=await pending.list_pending(visit.context))
+
+
+async def show_audit(visit: Visit) -> Response:
+    """Who changed what."""
+    before = visit.query("before")
+    if before and not (before.isascii() and before.isdigit() and len(before) <= 15 and int(before)):
+        raise Invalid("before is a whole number of at least 1")
+    listed = await listing.audit_list(visit.context, before=int(before) if before else None, limit=PAGE)
+    return visit.page("audit.html", listed=listed)
+
+
+async def verify_audit(visit: Visit) -> Response:
+    """Check the whole trail."""
+    return visit.page("_verified.html", verified=await listing.audit_verify(visit.context, anchor=None))

@@ -1,0 +1,48 @@
+"""What the console says, in English and Korean: flat catalogues of texts with named places.
+
+Rules kept: both languages have the same keys; a key that is missing is an error in every language, never an empty
+place. A text with `count` may have a second form under `<key>.one`. Does not read files.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+LANGUAGES: Final = ("en", "ko")
+_QUALITY: Final = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*|\*)\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
+_MOST: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of one language; call it with a key and the values of its places."""
+
+    language: str
+    entries: Mapping[str, str]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Return a text; raises KeyError for a key there is not."""
+        if values.get("count") == 1 and (one := self.entries.get(f"{key}.one")) is not None:
+            return one.format(**values)
+        return self.entries[key].format(**values)
+
+    def word(self, group: str, value: str) -> str:
+        """Return the word for a value of a closed group, or the value itself when it is a new one."""
+        return self.entries.get(f"{group}.{value}", value)
+
+
+def choose_language(wish: str | None, kept: str | None, accept: str) -> str:
+    """Return the language of a page: what was asked for, what was kept, what the browser prefers, else English."""
+    for word in (wish, kept):
+        if word in LANGUAGES:
+            return word
+    best, quality = LANGUAGES[0], 0.0
+    for part in accept.split(",")[:_MOST]:
+        found = _QUALITY.fullmatch(part)
+        if found is None:
+            continue
+        language, weight = found[1].partition("-")[0].lower(), float(found[2] or 1)
+        if language in LANGUAGES and weight > quality:
+            best, quality = language, weight
+    return best
