@@ -32,7 +32,7 @@ from haetae_fds.models.labelled import PRECISE, Labelled
 from haetae_fds.models.novelty import Novelty
 from haetae_fds.models.roles import CHALLENGER, LABELS, MODELS, NOVELTY, OFFLINE, Role
 from haetae_fds.models.subject import subject_of
-from haetae_fds.models.trees import TrainedModel
+from haetae_fds.models.trees import TrainedModel, interpolate
 from haetae_fds.models.vector import FEATURES, INDEX, VECTOR, scaled, vector
 from haetae_fds.state import DAY, MIN10, MINUTE
 
@@ -42,6 +42,7 @@ TOLD: Final = 3
 IMPACT_SHARE: Final = 0.002
 _RATE: Final = (30, 60)
 _STATE: Final = 1
+_SPAN: Final = 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,8 @@ class _State:
         self.strikes: OrderedDict[str, Strikes] = OrderedDict()
         self.hit = Recent(DAY)
         self.usual = [0.0] * len(FEATURES)
+        self.judged = dict.fromkeys(MODELS, 0)
+        self.beyond = dict.fromkeys(MODELS, 0)
 
 
 class ModelScorer(Learner):
@@ -133,7 +136,12 @@ class ModelScorer(Learner):
         self._look(facts)
         made = [self._drifted(facts, told) for told in self._alarms]
         self._alarms = []
-        beyond = [one for one in self._said if one.score is not None and one.score > 0.5]
+        beyond = []
+        for one in self._said:
+            self.state.judged[one.model] += one.score is not None
+            if one.score is not None and one.score > 0.5:
+                self.state.beyond[one.model] += 1
+                beyond.append(one)
         made += [self._finding(one, facts, events) for one in beyond if (events := self._strikes(one.model, facts))]
         return made
 
@@ -192,6 +200,24 @@ class ModelScorer(Learner):
         self._facts = None
         return True
 
+    def summary(self, now: int) -> dict[str, dict[str, object]]:
+        """Return of each model what it may do, whether it is warm, and how much it judged and found, for people."""
+        state = self.state
+        warm = {NOVELTY: state.novelty.learnt, LABELS: sum(state.labelled.seen)}
+        told: dict[str, dict[str, object]] = {
+            name: {
+                "role": self.role(name).value,
+                "drifted": state.drift.shadowed(name, now),
+                "learnt": warm.get(name),
+                "judged": state.judged[name],
+                "beyond": state.beyond[name],
+                "segments": sorted(segment for segment, _, own in state.thresholds[name].states() if own),
+            }
+            for name in (NOVELTY, LABELS, *self.trained)
+        }
+        told["gate"] = dict(state.gate.counted)
+        return told
+
     def role(self, model: str) -> Role:
         """Return what a model may do by its stage; a challenger only watches."""
         if model == CHALLENGER:
@@ -228,13 +254,16 @@ class ModelScorer(Learner):
         return Said(model=model, score=score, strangeness=strangeness, p=p)
 
     def _trained(self, name: str, trained: TrainedModel, row: Sequence[float]) -> Said:
-        probability = trained.probability(row)
+        margin = trained.margin(row)
+        probability = interpolate(trained.knots, margin)
         score = trained.score(probability)
+        # Calibration has steps, on which the strange and the very strange are the same; the sum of the trees has none.
+        strangeness = min(1.0, max(0.0, 0.5 + margin / (2 * _SPAN)))
         thresholds = self.state.thresholds[name]
-        p = thresholds.p(self._segment, probability)
+        p = thresholds.p(self._segment, strangeness)
         if p is not None:
             score = min(score, thresholds.score(p))
-        return Said(model=name, score=score, strangeness=probability, p=p, probability=probability)
+        return Said(model=name, score=score, strangeness=strangeness, p=p, probability=probability)
 
     def _calibrate(self, facts: Facts) -> None:
         state, now = self.state, facts.now
