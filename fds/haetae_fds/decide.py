@@ -7,22 +7,28 @@ an alert with the proposed operation; an over-budget block becomes a challenge. 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from haetae_fds.counters import Decay, Recent, note
-from haetae_fds.decision import STRENGTH, Action, Api, Decision, Mode, Op, Subject, policy_id
+from haetae_fds.decision import STRENGTH, Action, Api, Decision, Mode, Number, Op, Subject, policy_id
 from haetae_fds.facts import OFFENSE, Facts
-from haetae_fds.finding import Finding
+from haetae_fds.features_faults import in_incident
+from haetae_fds.finding import Finding, api_ref
 from haetae_fds.guards import Guards
 from haetae_fds.ledger import Active, Ledger, cap_of, keys_of_subject
 from haetae_fds.settings import EngineSettings
-from haetae_fds.state import HOUR, MIN10, MINUTE
+from haetae_fds.state import HOUR, MIN10, MINUTE, SETTLED
 
 if TYPE_CHECKING:
     from haetae_fds.features import Features
 
 ESCALATE_AFTER = MINUTE
 SHARED = 5
+RARE_SHARE = 0.005
+WIDEN_RARE = 3
+WIDEN_POPULAR = 8
+_SHADOWED = "over budget, so not enforced"
 
 
 class Decider:
@@ -33,17 +39,26 @@ class Decider:
         self.features = features
         self.guards = Guards(settings)
         self.ledger = Ledger()
+        self._incidents: list[Decision] = []
 
     def decide(self, f: Facts, findings: list[Finding]) -> list[Decision]:
         """Return the decisions of one event, strongest first for equal subjects."""
         made = []
         for finding in findings:
             self._heat(f)
-            for api in (finding.api, *finding.also):
-                for subject in finding.subjects:
-                    decision = self._one(f, finding, subject, api)
+            last = None
+            for subject in finding.subjects:
+                paid = False
+                for api in (finding.api, *finding.also):
+                    decision = self._one(f, finding, subject, api, paid=paid)
                     if decision is not None:
                         made.append(decision)
+                        last, paid = decision, True
+            if last is not None and (wider := self._widen(f, finding, last)) is not None:
+                made.append(wider)
+        if self._incidents:
+            made += self._incidents
+            self._incidents = []
         return made
 
     def adopt(self, settings: EngineSettings, features: Features) -> None:
@@ -82,7 +97,9 @@ class Decider:
             )  # fmt: skip
         return taken
 
-    def _one(self, f: Facts, finding: Finding, subject: Subject, api: Api | None) -> Decision | None:
+    def _one(
+        self, f: Facts, finding: Finding, subject: Subject, api: Api | None, *, paid: bool = False
+    ) -> Decision | None:
         now = f.now
         if subject.ip == "" or (finding.action is not Action.ALERT and not _named(subject)):
             # Events without a usable address name nobody by it.
@@ -102,7 +119,10 @@ class Decider:
             mode, note = Mode.SHADOW, "too little is known yet to act on so broad a subject"
         if mode is Mode.ENFORCE and finding.shadow is not None:
             mode, note = Mode.SHADOW, finding.shadow
-        action, approval, guard = self._guarded(f, finding, subject, action, mode)
+        held = live.action if live is not None and live.mode is Mode.ENFORCE else None
+        action, approval, guard = self._guarded(f, finding, subject, action, mode, held=held, paid=paid)
+        if guard is not None and guard.startswith(_SHADOWED):
+            mode = Mode.SHADOW
         if (
             live is not None
             and STRENGTH[live.action] >= STRENGTH[action]
@@ -132,7 +152,15 @@ class Decider:
         )  # fmt: skip
 
     def _guarded(
-        self, f: Facts, finding: Finding, subject: Subject, action: Action, mode: Mode
+        self,
+        f: Facts,
+        finding: Finding,
+        subject: Subject,
+        action: Action,
+        mode: Mode,
+        *,
+        held: Action | None,
+        paid: bool,
     ) -> tuple[Action, bool, str | None]:
         """Return (action, needs approval, which guard changed it)."""
         if action is Action.ALERT:
@@ -150,28 +178,87 @@ class Decider:
         alone = not (subject.user or subject.device or subject.session or subject.account or subject.untrusted)
         if subject.ip is not None and alone and f.pop >= SHARED:
             return Action.ALERT, True, f"{f.pop} established identities share the address"
-        if action is Action.BLOCK and mode is Mode.ENFORCE:
-            broken = self.guards.over_budget(finding.detector, self._hit(f, subject), f.active, f.now)
-            if broken is not None:
-                return Action.CHALLENGE, False, f"over budget ({broken}), so a challenge"
+        if mode is Mode.ENFORCE and not paid:
+            return self._afford(f, finding, subject, action, held)
         return action, False, None
 
+    def _afford(
+        self, f: Facts, finding: Finding, subject: Subject, action: Action, held: Action | None
+    ) -> tuple[Action, bool, str | None]:
+        """Spend what the action costs good users; a milder one, or none with a person asked, if that is too much."""
+        name, hit = finding.detector, self._hit(f, subject)
+        verdict = self.guards.fits(name, action, hit, f.active, f.now)
+        if verdict.broken is None:
+            return action, False, None
+        if action is not Action.CHALLENGE:
+            if held is Action.CHALLENGE and not verdict.trip:
+                return Action.CHALLENGE, False, None
+            milder = self.guards.fits(name, Action.CHALLENGE, hit, f.active, f.now)
+            if milder.broken is None and not verdict.trip:
+                return Action.CHALLENGE, False, f"over budget ({verdict.broken}), so a challenge"
+            verdict = milder if milder.broken is not None else verdict
+        if verdict.trip and self.guards.trip(name, f.now):
+            self._incidents.append(_incident(f, finding, verdict.broken or "decisions a minute"))
+        return action, True, f"{_SHADOWED} ({verdict.broken or 'decisions a minute'}), so a person decides"
+
     def _hit(self, f: Facts, subject: Subject) -> int:
-        """Estimate how many established identities a subject matches."""
+        """Estimate how many established identities a subject matches where they are at home."""
         if subject.untrusted:
             return 0
+        now = f.now
+        homes, since = None, None
         if subject.user is not None:
             user = self.features.users.get(subject.user)
-            return int(user is not None and user.first_good > 0 and f.now - user.first_good > HOUR)
-        if subject.device is not None:
+            homes, since = (None, None) if user is None else (user.homes, user.first_good or None)
+        elif subject.device is not None:
             device = self.features.devices.get(subject.device)
-            since = None if device is None else device.homes.known_since()
-            return int(since is not None and f.now - since > HOUR)
-        if subject.session is not None or subject.account is not None:
-            return 1
-        if subject.client is not None and f.cluster is not None and f.cluster.good is not None:
-            return f.cluster.good.count(f.now)
-        return f.pop
+            homes = None if device is None else device.homes
+            since = None if homes is None else homes.known_since()
+        elif subject.account is not None:
+            account = self.features.accounts.get(subject.account)
+            homes = None if account is None else account.homes
+            since = None if homes is None else homes.known_since()
+        elif subject.session is not None:
+            return int(subject.ip is None and subject.client is None)
+        elif subject.client is not None and f.cluster is not None and f.cluster.good is not None:
+            return f.cluster.good.count(now)
+        else:
+            return f.pop
+        if homes is None or since is None or now - since < SETTLED:
+            return 0
+        if subject.ip is not None and not homes.settled(f"i:{subject.ip}", now):
+            return 0
+        return 1
+
+    def _widen(self, f: Facts, finding: Finding, made: Decision) -> Decision | None:
+        """Go one step wider when an attack goes on from other addresses past what was just decided on one.
+
+        What its addresses have in common is the client. One that nobody established has is refused, its strangers
+        only; where others have it, strangers who sign in or sign up with it are asked for more.
+        """
+        subject, api, cluster = made.subject, made.api, f.cluster
+        if made.mode is not Mode.ENFORCE or made.action not in (Action.BLOCK, Action.CHALLENGE, Action.THROTTLE):
+            return None
+        if subject.ip != f.ip or subject.user or subject.session or cluster is None or f.client is None:
+            return None
+        if any(in_incident(f, kind) for kind in f.faults):
+            return None
+        if cluster.offenders is None:
+            cluster.offenders = Recent(MIN10)
+        cluster.offenders.add(f"{f.ip} {f.api_key}", f.now)
+        count, rare = cluster.offenders.count(f.now), f.share < RARE_SHARE
+        if count < (WIDEN_RARE if rare else WIDEN_POPULAR):
+            return None
+        if not rare and not (f.api is not None and (f.api.login or f.api.signup)):
+            return None
+        limit = WIDEN_RARE if rare else WIDEN_POPULAR
+        wider = replace(
+            finding, subjects=(), action=Action.BLOCK if rare else Action.CHALLENGE, rate=None,
+            api=api if api is not None else api_ref(f),
+            what=f"{finding.what}; it goes on from other addresses with one client",
+            numbers=(*finding.numbers, Number(name="addresses refused", value=count, limit=limit)),
+        )  # fmt: skip
+        return self._one(f, wider, Subject(client=f.client, untrusted=True), wider.api)
 
     def _offender(self, f: Facts, subject: Subject) -> None:
         """Remember an address that is refused, for the sake of its network."""
@@ -203,6 +290,16 @@ def _broad(subject: Subject, api: Api | None) -> bool:
 def _named(subject: Subject) -> bool:
     """Say whether a subject names anybody at all."""
     return bool(subject.session or subject.user or subject.device or subject.account or subject.client or subject.ip)
+
+
+def _incident(f: Facts, finding: Finding, broken: str) -> Decision:
+    """Tell people that a detector was taken out of action."""
+    name = finding.detector
+    return Decision(
+        ts=f.now, op=Op.PUT, mode=Mode.ENFORCE, action=Action.ALERT, subject=Subject(), api=None, exp=f.now + MIN10,
+        detector="over_budget", events=(f.event.id,), pid=f"fds_budget_{name}", campaign=f"incident over_budget {name}",
+        why=f"{name} went over its budget ({broken}): in shadow for ten minutes, then a tenth of subjects for ten more",
+    )  # fmt: skip
 
 
 def _sample(finding: Finding, f: Facts) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from haetae_fds.decision import Action, Decision, Mode, Op, Subject
 from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.errors import StateUnreadable
 from haetae_fds.event import Event
-from haetae_fds.facts import FAULT, LOGIN, OFFENSE, Facts
+from haetae_fds.facts import OFFENSE, Facts
 from haetae_fds.features import Features
 from haetae_fds.features_login import settle_login
 from haetae_fds.finding import Detector, Finding, Learner, Scorer
@@ -30,7 +30,7 @@ from haetae_fds.state import MIN10
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5
-_VERSION: Final = 4
+_VERSION: Final = 5
 _MAGIC: Final = b"haetae-fds-state\x01"
 
 
@@ -120,7 +120,7 @@ class Engine:
         facts.narrow = not self._trained and now - self._started < self.settings.narrow_ms
         facts.active = self.features.good.count(now)
         facts.sensitive_apis = self.features.sensitive_apis
-        if facts.triggers & (LOGIN | FAULT) and facts.cluster is not None and facts.cluster.good is not None:
+        if facts.cluster is not None and facts.cluster.good is not None:
             facts.share = facts.cluster.good.count(now) / max(1, facts.active)
         facts.scale = 2.0 if facts.narrow else 1.0
         if self.scorer is not None and self.scorer.score(facts) > MAX_SCALED:

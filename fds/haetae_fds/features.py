@@ -17,6 +17,7 @@ from haetae_fds.facts import DECOY, FAULT, LOGIN, MISSING, SESSION, SIGNUP, USER
 from haetae_fds.features_browse import update_browse
 from haetae_fds.features_faults import faults_of, update_faults
 from haetae_fds.features_login import home_of, stranger_of, update_login
+from haetae_fds.novelty import Asked
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import (
     DAY,
@@ -62,8 +63,10 @@ class Features:
         self.apis: Table[ApiState] = Table(ApiState, size=MAX_APIS, idle=MONTH)
         self.sensitive_apis: dict[str, ApiState] = {}
         self.pending: dict[str, tuple[str, int]] = {}
+        self.asked = Asked()
         self.good = Recent(DAY)
         self.requests = 0
+        self.began = 0
         self.adopt(settings)
 
     def adopt(self, settings: EngineSettings) -> None:
@@ -76,6 +79,8 @@ class Features:
         """Count one served event in, and say what is known about it."""
         f = Facts(event, now)
         self.requests += 1
+        if not self.began:
+            self.began = now
         self._locate(f)
         self._identify(f)
         self._api(f)
@@ -173,6 +178,8 @@ class Features:
             return
         name = event.acct or event.user or event.obj or event.id
         f.triggers |= SIGNUP
+        if event.acct is not None and not refused:
+            self.accounts.touch(event.acct, f.now).made_at = f.now
         if f.device is not None:
             if f.device.signups is None:
                 f.device.signups = Recent(MIN10)
@@ -250,7 +257,9 @@ class Features:
         device.good_at = max(device.good_at, now)
         device.homes.add(f"i:{f.ip}", now)
         device.homes.add(f.system, now)
-        device.ver = event.ver
+        device.ver, device.client = event.ver, f.client
+        if device.owner is None:
+            device.owner = f.user_key
         if event.dev is not None:
             self.version_of(f).active.add(event.dev, now)
             self.every_version(f).active.add(event.dev, now)

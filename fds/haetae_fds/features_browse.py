@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BUSY_FLOOR: Final = 20
 _LOOK_OBJECTS: Final = 7
+_ENOUGH_ASKED: Final = 500
 _LOOK_RUN: Final = 5
 _LOOK_MINUTE: Final = 100
 _LOOK_ITEMS: Final = 500
@@ -38,13 +39,14 @@ def update_browse(features: Features, f: Facts) -> None:
         f.triggers |= VOLUME
     if event.obj is None and not event.n_items:
         return
-    _browse(f, pair, api)
+    alone = event.obj is not None and features.asked.add(f"{f.api_key} {event.obj}", now)
+    _browse(f, pair, api, alone)
     if f.user is None and f.device is None and event.san is None and f.net is not None:
         f.net_pair = features.pairs.touch(f"n:{f.net_key}|{f.api_key}", now)
-        _browse(f, f.net_pair, api)
+        _browse(f, f.net_pair, api, alone)
 
 
-def _browse(f: Facts, pair: Pair, api: ApiState) -> None:
+def _browse(f: Facts, pair: Pair, api: ApiState, alone: bool) -> None:
     event, now = f.event, f.now
     browse = pair.browse
     if browse is None:
@@ -53,7 +55,7 @@ def _browse(f: Facts, pair: Pair, api: ApiState) -> None:
         _roll(browse, pair, api, now)
     browse.requests += 1
     if event.obj is not None:
-        _object(f, browse, pair, api)
+        _object(f, browse, pair, api, alone)
     if event.n_items:
         browse.items += event.n_items
         if browse.items >= _LOOK_ITEMS:
@@ -67,10 +69,16 @@ def _browse(f: Facts, pair: Pair, api: ApiState) -> None:
     pair.last_at = max(now, pair.last_at)
 
 
-def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState) -> None:
+def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState, alone: bool) -> None:
     event, now = f.event, f.now
     if browse.objects.add(event.obj or "", now):
         browse.hour += 1
+        browse.alone += alone
+        if pair.hot <= now and pair is f.pair:
+            api.asked += 1
+            api.asked_alone += alone
+            if api.asked >= 10_000:
+                api.asked, api.asked_alone = api.asked // 2, api.asked_alone // 2
         note(browse.sample, event.id)
         count = browse.objects.count(now)
         browse.peak = max(browse.peak, count)
@@ -113,7 +121,14 @@ def _roll(browse: Browse, pair: Pair, api: ApiState, now: int) -> None:
     if now - browse.hour_at >= HOUR:
         if pair.hot <= now and browse.hour:
             api.objects_hour.add(browse.hour)
-        browse.hour_at, browse.hour, browse.requests = now, 0, 0
+        browse.hour_at, browse.hour, browse.requests, browse.alone = now, 0, 0, 0
+
+
+def off_the_path(browse: Browse, api: ApiState) -> bool:
+    """Say whether an actor asks for what nobody else asked for, on an API where that is not what everybody does."""
+    if api.asked < _ENOUGH_ASKED or 2 * api.asked_alone > api.asked:
+        return False
+    return browse.alone >= 10 and browse.alone >= 0.7 * browse.hour
 
 
 def busy_group(api: ApiState, group: str, member: str, now: int) -> int:

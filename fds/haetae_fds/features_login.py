@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_PENDING: Final = 10_000
 MAX_NAMES: Final = 16
+_NEW_DEVICE_S: Final = 86_400
+_JUST_ENROLLED_S: Final = 3_600
 
 
 def home_of(f: Facts) -> tuple[str, ...]:
@@ -93,6 +95,8 @@ def _knows(homes: Homes, f: Facts) -> bool:
         return True
     if f.client is None or not homes.settled(f"c:{f.client}", now):
         return False
+    if f.device is not None and f.event.dev_age is not None and f.event.dev_age < _NEW_DEVICE_S:
+        return homes.settled(f"n:{f.net_key}", now)
     # Phones change addresses all day; the same client on the same carrier or network is the same person's habit.
     return homes.settled(f"n:{f.net_key}", now) or (f.event.asn is not None and homes.settled(f.system, now))
 
@@ -204,11 +208,13 @@ def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None
     creds = 0 if account.creds is None else account.creds.count(f.now)
     slow = 0 if account.creds_slow is None else account.creds_slow.count(f.now)
     guessed = creds >= 3 or slow >= 6
-    new_network = f.history and not _seen_before(features, f, account)
-    if not guessed and not new_network:
+    user = features.users.get(account.user) if account.user is not None else None
+    homes = [account.homes] if user is None else [account.homes, user.homes]
+    stranger = _stranger(f, homes, account.user) if f.history else _out_of_nowhere(features, f, account)
+    if not guessed and not stranger:
         return None
     doubt = Suspicion()
-    doubt.until = f.now + 2 * MIN10
+    doubt.until = f.now + (2 * MIN10 if guessed else 3 * MIN10 // 2)
     doubt.creds = max(creds, slow)
     place, cluster = f.place, f.cluster
     rough = place is not None and (
@@ -229,26 +235,44 @@ def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None
 
 def stranger_of(f: Facts, user: User) -> Suspicion | None:
     """Judge a user at the first call after a log-in of which only the account name was known."""
-    since, at = user.homes.known_since(), user.homes.at
-    if since is None or f.now - since < SETTLED or any(context in at for context in home_of(f)[:-1]):
+    since = user.homes.known_since()
+    if since is None or f.now - since < SETTLED or not _stranger(f, [user.homes], f.user_key):
         return None
     doubt = Suspicion()
-    doubt.until = f.now + 2 * MIN10
+    doubt.until = f.now + 3 * MIN10 // 2
     doubt.reason = "new device on a new network"
     note(doubt.sample, f.event.id)
     return doubt
 
 
-def _seen_before(features: Features, f: Facts, account: Account) -> bool:
-    user = features.users.get(account.user) if account.user is not None else None
-    for homes in (account.homes, user.homes if user is not None else None):
-        if homes is None:
-            continue
-        if f.event.dev_v and f"d:{f.event.dev}" in homes.at:
-            return True
-        if f"n:{f.net_key}" in homes.at or (f.event.asn is not None and f.system in homes.at):
-            return True
-    return False
+def _stranger(f: Facts, homes: list[Homes], owner: str | None) -> bool:
+    """Say whether neither the device nor the network is one that was ever good for these histories.
+
+    A device that was enrolled more than a day ago is nobody's new telephone, unless somebody else has used it. Without
+    a verified device its client stands for it.
+    """
+    event, device = f.event, f.device
+    if device is not None:
+        if any(f"d:{event.dev}" in one.at for one in homes):
+            return False
+        others = device.owner is not None and owner is not None and device.owner != owner
+        if event.dev_age is not None and event.dev_age >= _NEW_DEVICE_S and not others:
+            return False
+        # A carrier's or provider's customers are many: the system alone makes nobody familiar with a new device.
+        near = (f"i:{f.ip}", f"n:{f.net_key}")
+    else:
+        if f.client is not None and any(f"c:{f.client}" in one.at for one in homes):
+            return False
+        near = (f"i:{f.ip}", f"n:{f.net_key}", *((f.system,) if event.asn is not None else ()))
+    return not any(context in one.at for one in homes for context in near)
+
+
+def _out_of_nowhere(features: Features, f: Facts, account: Account) -> bool:
+    """Say whether an account nobody has seen in all the time comes with a device that was enrolled just now."""
+    age = f.event.dev_age
+    if f.device is None or age is None or age > _JUST_ENROLLED_S or account.made_at:
+        return False
+    return f.now - features.began > HOUR and not f.history
 
 
 def service_failures(f: Facts) -> tuple[float, float] | None:

@@ -1,13 +1,15 @@
 """Guards around decisions: who is never refused, how many good users may be hit, how often a detector may act.
 
-Rules kept: a subject is checked by everything it matches, not by equality; over budget means a challenge and a
-person's attention, never silence. Counts and shares are those of established identities. Not here: choosing subjects.
+Rules kept: a subject is checked by everything it matches, not by equality; over budget means a challenge (a fifth of
+a block), then shadow and a person's attention, never silence. Counts and shares are those of established identities.
+Not here: choosing subjects.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
@@ -18,8 +20,19 @@ from haetae_fds.state import HOUR, MIN10, MINUTE
 
 MIN5: Final = 5 * MINUTE
 HALF_OPEN: Final = 10.0
+CHALLENGE_COST: Final = 0.2
+# How many are active is estimated within about 7 %.
+_CERTAIN: Final = 0.9
 MAX_DAMPED: Final = 10_000
 _CAUTION: Final = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which budget an action would break, None if none; `trip`: the detector has no milder action left."""
+
+    broken: str | None
+    trip: bool = False
 
 
 class Budget:
@@ -29,16 +42,18 @@ class Budget:
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self.spent: deque[tuple[int, int]] = deque()
-        self.total = 0
+        self.spent: deque[tuple[int, float]] = deque()
+        self.total = 0.0
 
-    def held(self, now: int) -> int:
+    def held(self, now: int) -> float:
         """Return what the window holds."""
         while self.spent and self.spent[0][0] <= now - self.window:
             self.total -= self.spent.popleft()[1]
+        if not self.spent:
+            self.total = 0.0
         return self.total
 
-    def spend(self, now: int, amount: int) -> None:
+    def spend(self, now: int, amount: float) -> None:
         """Add to the window."""
         self.spent.append((now, amount))
         self.total += amount
@@ -47,10 +62,12 @@ class Budget:
 class Circuit:
     """One detector's right to act: shut for ten minutes after it went over its budget, then 10 % of subjects."""
 
-    __slots__ = ("blocks", "half_until", "open_until")
+    __slots__ = ("blocks", "free", "half_until", "impact", "open_until")
 
     def __init__(self) -> None:
         self.blocks = Budget(MINUTE)
+        self.free = Budget(MINUTE)
+        self.impact = Budget(MIN5)
         self.open_until = 0
         self.half_until = 0
 
@@ -128,35 +145,59 @@ class Guards:
             return Mode.SHADOW, "not in the share of subjects this detector acts on"
         return Mode.ENFORCE, None
 
-    def over_budget(self, detector: str, hit: int, active: int, now: int) -> str | None:
-        """Say which budget a decision hitting `hit` good users would break; spend it when none is broken.
+    def fits(self, detector: str, action: Action, hit: int, active: float, now: int) -> Verdict:
+        """Say whether an action that hits `hit` good users may be taken, and spend what it costs if it may.
 
-        Decisions that match no established identity can do little harm and have a budget of their own.
+        What a detector may do to good users alone is half of what all may. Decisions that match no established
+        identity can do little harm and have a budget of their own.
         """
-        s = self.settings
         if hit == 0:
-            if self.free.held(now) >= s.zero_impact_blocks_per_minute:
-                return "blocks a minute"
-            self.free.spend(now, 1)
-            return None
-        if hit > max(s.impact_users, s.impact_share * active):
-            return f"{hit} good users in one decision"
-        if self.impact_5min.held(now) + hit > max(s.impact_5min_users, s.impact_5min_share * active):
-            return "good users in five minutes"
-        if self.impact_hour.held(now) + hit > max(s.impact_hour_users, s.impact_hour_share * active):
-            return "good users in one hour"
+            return self._fits_nobody(detector, action, now)
+        s, active = self.settings, active * _CERTAIN
+        cost = hit * (CHALLENGE_COST if action is Action.CHALLENGE else 1.0)
+        if cost > max(s.impact_users, s.impact_share * active):
+            return Verdict(f"{hit} good users in one decision", trip=False)
         circuit = self.circuits.setdefault(detector, Circuit())
-        if (
-            circuit.blocks.held(now) + 1 > max(1, s.blocks_per_minute // 2)
-            or self.blocks.held(now) >= s.blocks_per_minute
-        ):
-            circuit.trip(now)
-            return "blocks a minute"
-        circuit.blocks.spend(now, 1)
-        self.blocks.spend(now, 1)
-        self.impact_5min.spend(now, hit)
-        self.impact_hour.spend(now, hit)
-        return None
+        five, hour = (
+            max(s.impact_5min_users, s.impact_5min_share * active),
+            max(s.impact_hour_users, s.impact_hour_share * active),
+        )
+        soft = action is Action.CHALLENGE
+        if circuit.impact.held(now) + cost > (five if soft else five / 2) or self.impact_5min.held(now) + cost > five:
+            return Verdict("good users in five minutes", trip=soft)
+        if self.impact_hour.held(now) + cost > hour:
+            return Verdict("good users in one hour", trip=soft)
+        if not soft:
+            mine, all_ = circuit.blocks.held(now) + 1, self.blocks.held(now) + 1
+            if mine > max(1, s.blocks_per_minute // 2) or all_ > s.blocks_per_minute:
+                return Verdict("blocks a minute", trip=True)
+            circuit.blocks.spend(now, 1)
+            self.blocks.spend(now, 1)
+        circuit.impact.spend(now, cost)
+        self.impact_5min.spend(now, cost)
+        self.impact_hour.spend(now, cost)
+        return _FITS
+
+    def _fits_nobody(self, detector: str, action: Action, now: int) -> Verdict:
+        most = self.settings.zero_impact_blocks_per_minute
+        circuit = self.circuits.setdefault(detector, Circuit())
+        if circuit.free.held(now) >= most or self.free.held(now) >= 2 * most:
+            return Verdict("decisions a minute", trip=action is Action.CHALLENGE)
+        if action is not Action.CHALLENGE and circuit.free.held(now) >= most // 2:
+            return Verdict("blocks a minute", trip=False)
+        circuit.free.spend(now, 1)
+        self.free.spend(now, 1)
+        return _FITS
+
+    def trip(self, detector: str, now: int) -> bool:
+        """Put a detector in shadow for ten minutes; return whether it was not there already."""
+        circuit = self.circuits.setdefault(detector, Circuit())
+        already = now < circuit.open_until
+        circuit.trip(now)
+        return not already
+
+
+_FITS: Final = Verdict(None)
 
 
 def _pair(detector: str, subject: Subject) -> str:

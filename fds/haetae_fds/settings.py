@@ -60,9 +60,9 @@ class EngineSettings:
     max_states: int = 200_000
     impact_users: int = 20
     impact_share: float = 0.001
-    impact_5min_users: int = 30
+    impact_5min_users: int = 6
     impact_5min_share: float = 0.003
-    impact_hour_users: int = 100
+    impact_hour_users: int = 20
     impact_hour_share: float = 0.01
     blocks_per_minute: int = 30
     zero_impact_blocks_per_minute: int = 600

@@ -124,7 +124,7 @@ class Place:
 class Device:
     """A device whose signature was verified at least once."""
 
-    __slots__ = ("accounts", "good_at", "homes", "hot", "seen", "signups", "ver")
+    __slots__ = ("client", "good_at", "homes", "hot", "owner", "seen", "signups", "ver")
 
     def __init__(self) -> None:
         self.seen = 0
@@ -132,15 +132,16 @@ class Device:
         self.good_at = 0
         self.homes = Homes()
         self.ver: str | None = None
+        self.client: str | None = None
+        self.owner: str | None = None
         self.signups: Recent | None = None
-        self.accounts: Recent | None = None
 
 
 class Account:
     """The name tried at log-in."""
 
     __slots__ = ("clients", "creds", "creds_home", "creds_long", "creds_slow", "homes", "hot", "ips", "ips_slow",
-                 "ok_at", "sample", "seen", "suspicion", "user")  # fmt: skip
+                 "made_at", "ok_at", "sample", "seen", "suspicion", "user")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
@@ -148,6 +149,7 @@ class Account:
         self.user: str | None = None
         self.homes = Homes()
         self.ok_at = 0
+        self.made_at = 0
         self.creds: Recent | None = None
         self.creds_slow: Recent | None = None
         self.creds_long: Recent | None = None
@@ -209,12 +211,13 @@ class Cluster:
     """All unfamiliar log-ins that look alike (one client fingerprint, or one secret), and who is good with it."""
 
     __slots__ = ("accounts", "accounts_long", "apis", "clients", "failed", "failed_long", "good", "hot", "ips",
-                 "ips_long", "ok", "ok_long", "sample", "seen")  # fmt: skip
+                 "ips_long", "offenders", "ok", "ok_long", "sample", "seen")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
         self.hot = 0
         self.good: Recent | None = None
+        self.offenders: Recent | None = None
         self.ips: Recent | None = None
         self.accounts: Recent | None = None
         self.ips_long: Recent | None = None
@@ -231,8 +234,8 @@ class Cluster:
 class Browse:
     """What one actor asked of one API: distinct objects, refusals, steps between ids, gaps between requests."""
 
-    __slots__ = ("denied", "gap_mean", "gap_square", "gaps", "hour", "hour_at", "items", "last", "objects", "peak",
-                 "requests", "run", "sample", "step", "window_at")  # fmt: skip
+    __slots__ = ("alone", "denied", "gap_mean", "gap_square", "gaps", "hour", "hour_at", "items", "last", "objects",
+                 "peak", "requests", "run", "sample", "step", "window_at")  # fmt: skip
 
     def __init__(self, now: int) -> None:
         self.objects = Recent(MIN10)
@@ -241,6 +244,7 @@ class Browse:
         self.window_at = now
         self.peak = 0
         self.hour = 0
+        self.alone = 0
         self.requests = 0
         self.hour_at = now
         self.last: int | None = None
@@ -276,8 +280,8 @@ class Pair:
 class ApiState:
     """One API and how its users use it."""
 
-    __slots__ = ("busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw", "hot", "items",
-                 "login", "minutes", "mutating", "name",
+    __slots__ = ("asked", "asked_alone", "busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw",
+                 "hot", "items", "login", "minutes", "mutating", "name",
                  "objects", "objects_hour", "requests", "route", "runs", "seen", "sensitive", "signup")  # fmt: skip
 
     def __init__(self) -> None:
@@ -292,6 +296,8 @@ class ApiState:
         self.signup = False
         self.requests = 0
         self.by_users = 0
+        self.asked = 0
+        self.asked_alone = 0
         self.objects = Spread()
         self.objects_hour = Spread()
         self.items = Spread()

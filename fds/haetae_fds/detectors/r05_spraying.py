@@ -1,7 +1,7 @@
 """R5: one secret tried on many accounts.
 
-The secret itself cannot be refused at the gate; who brings it can: a client nobody established uses, and every
-address it comes from.
+The secret itself cannot be refused at the gate; who brings it can: strangers with the client that nearly all attempts
+share (asked for more where established people have it too), an address that tries again, or else every address.
 """
 
 from haetae_fds.decision import Action, Subject
@@ -12,6 +12,8 @@ from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
 
 ACCOUNTS = 10
 SLOW_ACCOUNTS = 15
+SHARE = 0.8
+AGAIN = 2
 
 
 class Spraying(Detector):
@@ -29,17 +31,25 @@ class Spraying(Detector):
             limit = self.limit(f, base)
             if accounts < limit:
                 continue
-            subjects = [at_address(f, client=f.client if f.pop > 0 else None, strangers=True)]
-            if f.client is not None and single(pw.clients) == f.client and f.share < RARE:
-                subjects.append(Subject(client=f.client, untrusted=True))
-            return self.found(
-                f,
-                "one secret is tried on many accounts",
-                (number("accounts", accounts, limit),),
-                *subjects,
-                action=Action.BLOCK if f.pop == 0 or len(subjects) > 1 else Action.CHALLENGE,
-                api=api_ref(f),
-                events=pw.sample,
-                campaign="spraying",
-            )
+            return self._found(f, accounts, limit)
         return None
+
+    def _found(self, f: Facts, accounts: int, limit: float) -> Finding | None:
+        """Choose who is meant: what nearly all attempts share, and by itself an address that tries again and again."""
+        pw, subjects = f.pw, list[Subject]()
+        if pw is None:
+            return None
+        alike = f.client is not None and single(pw.clients, SHARE) == f.client
+        logins = None if f.place is None else f.place.logins
+        again = logins is not None and logins.accounts_long.count(f.now) >= AGAIN
+        if again and (not alike or f.share >= RARE):
+            subjects.append(at_address(f, client=f.client if f.pop > 0 else None, strangers=True))
+        if alike:
+            subjects.append(Subject(client=f.client, untrusted=True))
+        if not subjects:
+            subjects.append(at_address(f, client=f.client if f.pop > 0 else None, strangers=True))
+        block = (alike and f.share < RARE) or (len(subjects) == 1 and subjects[0].ip is not None and f.pop == 0)
+        return self.found(
+            f, "one secret is tried on many accounts", (number("accounts", accounts, limit),), *subjects,
+            action=Action.BLOCK if block else Action.CHALLENGE, api=api_ref(f), events=pw.sample, campaign="spraying",
+        )  # fmt: skip

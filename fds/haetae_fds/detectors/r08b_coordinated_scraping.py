@@ -1,16 +1,21 @@
-"""R8b: several signed-in users read a lot each, like machines, and belong together by client or network.
+"""R8b: several callers read a lot each, like machines, and belong together by client or network.
 
-No one of them is far from what a busy person does. Each is judged by three signs: even gaps, hardly ever the same
-object twice, an address of a data centre or anonymiser. Two signs, and at least five users alike, are enough.
+No one of them is far from what a busy person does. Each is judged by four signs: even gaps, hardly ever the same
+object twice, an address of a data centre or anonymiser, objects nobody else asks for. Two signs, and at least five
+callers alike, are enough; signed-in users must also be half of those known to be alike, for whole populations have one
+app. Once a group is known, the next of it is judged sooner.
 """
 
+from haetae_fds.counters import Recent
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import OBJECT, Facts
-from haetae_fds.features_browse import busy_group
-from haetae_fds.finding import Detector, Finding, api_ref, number
-from haetae_fds.state import HOUR
+from haetae_fds.features_browse import busy_group, off_the_path
+from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
+from haetae_fds.state import HOUR, ApiState, Browse
 
 BUSY = 30
+SURE = 20
+JOINING = 12
 TIMES = 4
 MEMBERS = 5
 SHARE = 0.5
@@ -18,7 +23,10 @@ ALONE = 80
 
 
 class CoordinatedScraping(Detector):
-    """5 users alike, each with 30 objects in an hour and 4 times the API's 90th percentile, and two of three signs."""
+    """5 callers alike, each with 30 objects in an hour and 4 times the API's 90th percentile, and two of four signs.
+
+    Three signs make 20 objects enough, a group that is known 12 and twice the percentile.
+    """
 
     name = "coordinated_scraping"
     wants = OBJECT
@@ -26,30 +34,33 @@ class CoordinatedScraping(Detector):
     def observe(self, f: Facts) -> Finding | None:
         """See the class."""
         pair, api = f.pair, f.api
-        if pair is None or api is None or pair.browse is None or f.user is None or f.event.san is not None:
+        if pair is None or api is None or pair.browse is None or f.event.san is not None:
             return None
         browse = pair.browse
-        if browse.hour < BUSY * self.factor:
+        if browse.hour < JOINING * self.factor or (f.user is None and not f.ip):
             return None
-        floor = self.limit(f, max(BUSY, TIMES * api.objects.quantile(0.9)))
-        if browse.hour < floor:
-            return None
-        datacentre = f.place is not None and f.place.kind in ("hosting", "vpn/tor")
-        once = browse.hour >= 0.95 * browse.requests
-        signs = browse.regular() + once + datacentre
+        signs, once = _signs(f, browse, api)
         if signs < 2:
             return None
-        subject = Subject(user=f.user_key)
+        usual = api.objects.quantile(0.9)
+        crowd = 1.0 if f.user is not None else 1.0 + f.pop
+        floor = self.limit(f, max(SURE if signs > 2 else BUSY, TIMES * usual)) * crowd
+        joining = self.limit(f, max(JOINING, TIMES / 2 * usual)) * crowd
+        subject = Subject(user=f.user_key) if f.user is not None else at_address(f, client=f.client, strangers=True)
         numbers = (number("objects in an hour", browse.hour, floor), number("signs of a machine", signs, 2))
         for group, alike in self._groups(f):
+            least = max(MEMBERS, SHARE * alike)
+            if browse.hour < floor and (browse.hour < joining or _members(api, group, f.now) < least):
+                continue
             members = busy_group(api, group, f.actor, f.now)
-            if members >= MEMBERS and members >= SHARE * alike:
+            if members >= least:
                 return self.found(
-                    f, "several users read like machines and belong together",
-                    (*numbers, number("users alike", members, MEMBERS)), subject,
+                    f, "several callers read like machines and belong together",
+                    (number("objects in an hour", browse.hour, min(floor, browse.hour)), numbers[1],
+                     number("callers alike", members, least)), subject,
                     api=api_ref(f), events=browse.sample, ttl=HOUR, campaign=f"scraping {group}",
                 )  # fmt: skip
-        if browse.hour >= max(ALONE, floor) and browse.regular() and once:
+        if f.user is not None and browse.hour >= max(ALONE, floor) and browse.regular() and once:
             return self.found(
                 f, "one user reads like a machine", numbers, subject, action=Action.CHALLENGE,
                 api=api_ref(f), events=browse.sample,
@@ -59,7 +70,21 @@ class CoordinatedScraping(Detector):
     def _groups(self, f: Facts) -> list[tuple[str, int]]:
         groups = []
         if f.client is not None and f.cluster is not None:
-            groups.append((f.client, 0 if f.cluster.good is None else f.cluster.good.count(f.now)))
+            # How many use a client without signing in is not known; those who do not sign in are a group of their own.
+            alike = 0 if f.cluster.good is None or f.user is None else f.cluster.good.count(f.now)
+            groups.append((f.client if f.user is not None else f"anonymous {f.client}", alike))
         if f.net is not None:
             groups.append((f.net_key, f.net.pop(f.now)))
         return groups
+
+
+def _signs(f: Facts, browse: Browse, api: ApiState) -> tuple[int, bool]:
+    """Return how many signs of a machine there are, and whether hardly an object was asked for twice."""
+    datacentre = f.place is not None and f.place.kind in ("hosting", "vpn/tor")
+    once = browse.hour >= 0.95 * browse.requests
+    return browse.regular() + once + datacentre + off_the_path(browse, api), once
+
+
+def _members(api: ApiState, group: str, now: int) -> int:
+    members: Recent | None = api.busy.get(group)
+    return 0 if members is None else members.count(now)

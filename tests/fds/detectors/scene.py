@@ -14,7 +14,9 @@ HOUR = 3_600_000
 class Scene:
     """An engine that has seen an hour of plain life of forty people, each with a device, at home or in one office."""
 
-    def __init__(self, settings: EngineSettings | None = None, *, people: int = 40, warm: bool = True) -> None:
+    def __init__(
+        self, settings: EngineSettings | None = None, *, people: int = 40, warm: bool = True, every_ms: int = 20
+    ) -> None:
         self.engine = Engine(settings)
         self.now = START
         self.number = 0
@@ -22,7 +24,7 @@ class Scene:
         if warm:
             for minute in range(0, 61, 3):
                 for person in range(people):
-                    self.now = START + minute * 60_000 + person * 20
+                    self.now = START + minute * 60_000 + person * every_ms
                     event = self.event(**self.at_home(person), api="GET /things/{id}", obj=f"t{person}-{minute % 5}")
                     self.engine.train(event)
                     if minute in (0, 30):
@@ -40,7 +42,7 @@ class Scene:
 
     def at_home(self, person: int) -> dict[str, Any]:
         return {
-            "ip": "198.51.100.7" if person < 20 else f"100.65.{person}.1",
+            "ip": "198.51.100.7" if person < 20 else f"100.{65 + person // 250}.{person % 250}.1",
             "asn": 100 + person % 3,
             "dev": f"d{person}",
             "dev_v": True,

@@ -18,8 +18,9 @@ from haetae_fds import (
     read_settings,
 )
 from haetae_fds.counters import Recent, Spread
-from haetae_fds.decision import Subject
-from haetae_fds.facts import Facts
+from haetae_fds.decision import Action, Subject
+from haetae_fds.facts import LOGIN, OBJECT, USER, Facts
+from haetae_fds.finding import Detector, Finding, of_actor
 from haetae_fds.flat import event_of
 from haetae_fds.guards import Guards
 from hypothesis import given
@@ -137,20 +138,55 @@ def test_cold_engine_keeps_broad_subjects_in_shadow() -> None:
     assert all(one.mode == "shadow" for one in clusters)
 
 
-def test_over_the_impact_budget_a_block_becomes_a_challenge() -> None:
-    guards = Guards(EngineSettings())
-    assert guards.over_budget("d", 21, 1000, START) is not None
-    spent = [guards.over_budget("d", 1, 1000, START + n * 5_000) for n in range(40)]
-    assert spent[0] is None
-    assert spent[-1] == "good users in five minutes"
+def test_over_the_impact_budget_a_block_becomes_a_challenge_and_then_nothing() -> None:
+    guards, block, challenge = Guards(EngineSettings()), Action.BLOCK, Action.CHALLENGE
+    assert guards.fits("d", block, 21, 1000, START).broken == "21 good users in one decision"
+    spent = [guards.fits("d", block, 1, 1000, START + n * 5_000) for n in range(10)]
+    assert spent[0].broken is None
+    assert (spent[-1].broken, spent[-1].trip) == ("good users in five minutes", False)
+    asked = [guards.fits("d", challenge, 1, 1000, START + n * 1_000) for n in range(30)]
+    assert asked[0].broken is None
+    assert (asked[-1].broken, asked[-1].trip) == ("good users in five minutes", True)
+    assert guards.fits("other", block, 1, 1000, START + 60_000).broken is not None
+    assert guards.fits("other", block, 1, 1000, START + 360_000).broken is None
 
 
-def test_detector_over_its_rate_goes_to_shadow_and_comes_back() -> None:
+def test_tripped_detector_goes_to_shadow_and_comes_back() -> None:
     guards = Guards(EngineSettings())
-    for number in range(20):
-        guards.over_budget("d", 1, 1_000_000, START + number)
+    assert guards.trip("d", START)
+    assert not guards.trip("d", START + 50)
     assert guards.mode("d", Subject(user="u"), START + 100)[0] is Mode.SHADOW
+    assert guards.mode("e", Subject(user="u"), START + 100)[0] is Mode.ENFORCE
     assert guards.mode("d", Subject(user="u"), START + 3_600_000)[0] is Mode.ENFORCE
+
+
+class Everything(Detector):
+    """A detector that calls every request of everybody an attack."""
+
+    name = "everything"
+    wants = USER | OBJECT | LOGIN
+
+    def observe(self, f: Facts) -> Finding | None:
+        return self.found(f, "everything is wrong", (), of_actor(f))
+
+
+def test_detector_that_flags_everything_opens_its_circuit_and_hardly_hurts_anybody() -> None:
+    scene = Scene(people=2_500, every_ms=1)
+    scene.engine.detectors = (*scene.engine.detectors, Everything())
+    made: list[Decision] = []
+    for number in range(2_500):
+        for visit in range(7):
+            # Seven objects of an API are what a request's looking closer begins with.
+            made += scene.send(17, **scene.at_home(number), api="GET /things/{id}", obj=f"t{visit}")
+    wrong = [one for one in made if one.detector == "everything"]
+    refused = {one.subject.user for one in acting(wrong) if one.action == "block"}
+    asked = {one.subject.user for one in acting(wrong) if one.action == "challenge"} - refused
+    assert len(wrong) > 1_000
+    assert 0 < len(refused) + 0.2 * len(asked) <= 0.003 * 2_500
+    (incident,) = [one for one in made if one.detector == "over_budget"]
+    assert (incident.action, "everything" in incident.why) == ("alert", True)
+    assert scene.engine.circuits()["everything"] == "open"
+    assert {one.mode for one in wrong[-500:]} == {"shadow"}
 
 
 class Sure:
