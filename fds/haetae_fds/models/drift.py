@@ -18,6 +18,8 @@ from haetae_fds.models.vector import FEATURES
 from haetae_fds.state import DAY
 
 SURE: Final = 1e-5
+#: Means of batches are few, and hardly vary by chance.
+SURE_MEANS: Final = 0.002
 BATCH: Final = 250
 MATERIAL: Final = 0.1
 
@@ -25,10 +27,11 @@ MATERIAL: Final = 0.1
 class Watched:
     """One number: its level is the mean of its first samples, or what it moved to since."""
 
-    __slots__ = ("adwin", "level", "seen", "total")
+    __slots__ = ("adwin", "changed", "level", "seen", "total")
 
-    def __init__(self, *, clock: int) -> None:
-        self.adwin = ADWIN(delta=SURE, clock=clock)  # type: ignore[no-untyped-call]
+    def __init__(self, *, delta: float, clock: int) -> None:
+        self.adwin = ADWIN(delta=delta, clock=clock)  # type: ignore[no-untyped-call]
+        self.changed = False
         self.level: float | None = None
         self.seen = 0
         self.total = 0.0
@@ -42,12 +45,12 @@ class Watched:
             if self.seen >= settle:
                 self.level = self.total / self.seen
             return None
-        if not self.adwin.drift_detected:
-            return None
+        # At the moment of detection the window still holds much of what was before; its mean follows.
+        self.changed |= self.adwin.drift_detected
         before, after = self.level, float(self.adwin.estimation)
-        if abs(after - before) < MATERIAL:
+        if not self.changed or abs(after - before) < MATERIAL:
             return None
-        self.level = after
+        self.level, self.changed = after, False
         return before, after
 
 
@@ -58,7 +61,7 @@ class Drift:
 
     def __init__(self) -> None:
         self.scores: dict[str, Watched] = {}
-        self.features = [Watched(clock=1) for _ in FEATURES]
+        self.features = [Watched(delta=SURE_MEANS, clock=1) for _ in FEATURES]
         self.sums = [0.0] * len(FEATURES)
         self.rows = 0
         self.until: dict[str, int] = {}
@@ -67,7 +70,7 @@ class Drift:
         """Take a model's score of harmless traffic; return what is to be told about it."""
         watched = self.scores.get(model)
         if watched is None:
-            watched = self.scores[model] = Watched(clock=32)
+            watched = self.scores[model] = Watched(delta=SURE, clock=32)
         moved = watched.moved(score, settle=1000)
         if moved is None:
             return None

@@ -20,7 +20,7 @@ from river.linear_model import LogisticRegression
 from river.optim import SGD
 
 from haetae_fds.models.vector import FEATURES, scaled
-from haetae_fds.state import DAY, MIN10
+from haetae_fds.state import DAY, HOUR, MIN10
 
 #: Rules whose word is taken for the truth. What only asks for more proof, or knows by comparison, is not among them.
 PRECISE: Final = frozenset(
@@ -136,11 +136,15 @@ class Labelled:
         """Learn the labels that have waited long enough and were not taken back."""
         while self._waiting and self._waiting[0].due <= now:
             one = self._waiting.popleft()
-            against = self._cleared if one.fraud else self._suspects
-            at = against.get(one.key)
-            # Someone cleared is not fraud; someone found out within the hour before or after was not harmless.
-            if at is None or now - at > DAY // 24:
+            if not self._taken_back(one, now):
                 self._learn(one.row, fraud=one.fraud, weight=one.weight)
+
+    def _taken_back(self, one: Waiting, now: int) -> bool:
+        """Whether something said about the same caller since speaks against a label; the last word counts."""
+        suspected, cleared = self._suspects.get(one.key, -DAY), self._cleared.get(one.key, -DAY)
+        if one.fraud:
+            return now - cleared <= HOUR
+        return now - suspected <= HOUR and suspected > cleared
 
     def _wait(self, one: Waiting) -> None:
         if len(self._waiting) >= MAX_WAITING:
