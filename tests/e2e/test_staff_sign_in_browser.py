@@ -6,16 +6,19 @@ wide and narrow, are kept in the test's temporary folder for those who want to l
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
+from haetae_cli.blocks import open_blocks
 from haetae_cli.stack import StackOptions, run_stack
 from haetae_cli.staff import tool_origin
-from haetae_cli.state import StateDirectory
+from haetae_cli.state import RunningStack, StateDirectory
 from haetae_cli.tour.staff import demo_password
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
@@ -38,6 +41,8 @@ class Staff:
 
     browser: Browser
     port: int
+    running: RunningStack
+    service_token: str
 
     def at(self, tool: str, path: str = "/") -> str:
         return tool_origin(tool, self.port) + path
@@ -74,7 +79,12 @@ async def staff(tmp_path: Path) -> AsyncIterator[Staff]:
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         )
         try:
-            yield Staff(browser=browser, port=urlsplit(started.running.gateways["internal"]).port or 0)
+            yield Staff(
+                browser=browser,
+                port=urlsplit(started.running.gateways["internal"]).port or 0,
+                running=started.running,
+                service_token=options.state.service_token_file.read_text().strip(),
+            )
         finally:
             await browser.close()
 
@@ -148,7 +158,49 @@ async def test_person_signs_in_once_uses_the_tools_is_refused_one_and_signs_out(
             await page.locator("#code").fill(await page.locator("output").inner_text())
             await page.locator("button[type=submit]").click()
             await expect(page.locator("h1")).to_have_text("Vault")
+            await ended_by_others(site, page)
         await pictures(site, tmp_path)
+
+
+async def ended_by_others(site: Staff, page: Page) -> None:
+    """The provider's administrator, and a block: each closes what this person has open, and a visit asks again."""
+    await page.goto(site.at("dashboard"))
+    await expect(page.locator("#socket-state")).to_have_text("connected")
+    headers = {"Authorization": f"Bearer {site.service_token}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        closed_within_a_second(page),
+        session.post(f"{site.running.provider}/dev/end-user", json={"subject": "op-sora"}) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+    await page.goto(site.at("dashboard"))
+    await site.sign_in(page, "sora")
+    await expect(page.locator("#socket-state")).to_have_text("connected")
+    async with open_blocks(site.running.redis_url) as blocks:
+        async with closed_within_a_second(page):
+            effect = await blocks.create(
+                {"subject": {"user": "op-sora"}, "action": "block", "reason": "a test"}, lasts_s=60, by="test"
+            )
+        await page.goto(site.at("dashboard"))
+        await expect(page.locator("#password").or_(page.locator("main small code"))).to_be_visible()
+        await blocks.remove(effect.policy.id)
+
+
+@asynccontextmanager
+async def closed_within_a_second(page: Page) -> AsyncIterator[None]:
+    """What is done inside closes the page's socket; the page notices on its own."""
+    await page.evaluate(
+        """() => {
+            const state = document.getElementById("socket-state");
+            new MutationObserver(() => {
+                if (state.textContent === "connection closed") window.closedAt ??= Date.now();
+            }).observe(state, {childList: true, characterData: true, subtree: true});
+        }"""
+    )
+    began = time.time() * 1000
+    yield
+    await expect(page.locator("#socket-state")).to_have_text("connection closed", timeout=5_000)
+    assert await page.evaluate("window.closedAt") - began < 1_000
 
 
 async def pictures(site: Staff, folder: Path) -> None:
