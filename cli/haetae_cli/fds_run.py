@@ -20,6 +20,7 @@ from pathlib import Path
 from haetae_fds import EngineSettings
 from haetae_fds.alerts import Alert
 from haetae_fds.delivery.checkpoint import CheckpointInvalid
+from haetae_fds.io.alert_log import alert_log
 from haetae_fds.io.alerts import SlackSink, log_alert
 from haetae_fds.io.checkpoints import CheckpointFolder
 from haetae_fds.io.metrics import FdsMetrics, side_port
@@ -72,7 +73,8 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
     )
     new_engine = engine_maker(args, settings)
     async with AsyncExitStack() as held:
-        sinks: list[Callable[[Alert], None]] = [log_alert]
+        log = await held.enter_async_context(alert_log(url, prefix=args.prefix))
+        sinks: list[Callable[[Alert], None]] = [log_alert, log.send]
         if args.slack_webhook_file is not None:
             sinks.append((await held.enter_async_context(_slack(args.slack_webhook_file))).send)
         try:
