@@ -8,6 +8,7 @@ import base64
 import json
 import secrets
 import shutil
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from haetae_cli.blocks import Blocks, open_blocks
+from haetae_cli.key_material import KeyMaterial
 from haetae_cli.stack import StackOptions, run_stack
 from haetae_cli.state import StateDirectory
 from haetae_cli.tour import Place
@@ -34,7 +36,7 @@ from tests.simulator.client import Client, connect
 from tests.simulator.valkey import Valkey, valkey
 
 APP = Path(__file__).parents[2] / "config" / "app"
-ACCOUNTS, TRANSFERS = "/api/v1/accounts", "/api/v1/transfers"
+ACCOUNTS, ECHO, TRANSFERS = "/api/v1/accounts", "/api/v1/echo", "/api/v1/transfers"
 WORKERS, CONNECTIONS = 2, 24
 DOWN = (503, "replay-store-unavailable")
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -253,6 +255,27 @@ async def test_block_is_enforced_by_both_workers_on_open_connections_and_for_nob
         finally:
             await stack.blocks.remove(policy)
         assert await until_served(clients, joon) < 5
+
+
+async def test_retired_app_key_is_refused_by_both_workers_and_apps_go_on_with_the_one_that_took_its_place(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as stack, connections(stack) as clients:
+        mina = stack.place.mina
+        assert {seen.outcome for seen in await ask_each(clients, echoes(mina))} == {(200, None)}
+        keys = KeyMaterial(tmp_path / "state" / "keys")
+        [leaked] = [line.kid for line in keys.lines() if line.purpose == "app" and line.state == "active"]
+        keys.retire("app", leaked, now=time.time(), random_bytes=secrets.token_bytes)
+        async with asyncio.timeout(20):
+            while {seen.code for seen in await ask_each(clients, echoes(mina))} != {"content-key-invalid"}:  # noqa: ASYNC110 - the answers tell
+                await asyncio.sleep(0.1)
+        answer = await mina.call("POST", ECHO, body=b'{"a": 1}')
+        assert answer.status == 200, answer
+        assert {seen.outcome for seen in await ask_each(clients, echoes(mina))} == {(200, None)}
+
+
+def echoes(app: MobileApp) -> list[PreparedRequest]:
+    return [app.prepare("POST", ECHO, body=b'{"a": 1}') for _ in range(CONNECTIONS)]
 
 
 async def test_published_app_keys_verify_with_the_pinned_root_key_and_with_no_other(stack: Stack) -> None:
