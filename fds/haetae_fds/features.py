@@ -133,6 +133,10 @@ class Features:
             if f.claimed is not None:
                 homes = f.claimed.homes
                 f.trusted = homes.settled(f"i:{f.ip}", now) or homes.settled(f.system, now)
+                # Who only claims the device, with the same app but another way of speaking, is not the device.
+                known = f.claimed.client
+                if not event.dev_v and known is not None and f.client != known and event.ver == f.claimed.ver:
+                    f.trusted = False
         if event.user_v and event.user is not None:
             f.user_key = event.user
             f.user = self.users.touch(event.user, now)

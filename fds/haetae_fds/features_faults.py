@@ -22,6 +22,9 @@ _SIGNATURE: Final = frozenset({"bad", "unknown_key", "expired", "skew"})
 _REFUSED: Final = frozenset({400, 401, 403})
 GUARD_DEVICES: Final = 8
 GUARD_SHARE: Final = 0.003
+GUARD_PLACES: Final = 3
+CLAIMS: Final = 4
+LASTING: Final = 30_000
 
 
 def faults_of(event: Event) -> tuple[str, ...]:
@@ -51,7 +54,7 @@ def update_faults(features: Features, f: Facts) -> None:
     _count(pair, f)
     f.version, f.every = features.version_of(f), features.every_version(f)
     _systemic(f)
-    if not f.trusted and f.place is not None:
+    if f.place is not None and (not f.trusted or _from_one_place(f)):
         if f.place.faults is None:
             f.place.faults = Faults()
         _count(f.place.faults, f)
@@ -88,12 +91,36 @@ def _systemic(f: Facts) -> None:
             faulty = version.faulty.get(kind)
             if faulty is None:
                 faulty = version.faulty[kind] = Recent(MIN2)
+                version.faulty_at[kind] = Recent(MIN2)
+            places = version.faulty_at[kind]
+            if not faulty.count(now):
+                version.faulty_since[kind] = now
             faulty.add(event.dev, now)
+            places.add(f.ip, now)
             count = faulty.count(now)
+            if places.count(now) < GUARD_PLACES:
+                continue
             if count >= GUARD_DEVICES and count >= GUARD_SHARE * version.active.count(now):
                 if version.incident_until.get(kind, 0) <= now:
                     f.incident = kind
                 version.incident_until[kind] = now + MIN10
+
+
+def _from_one_place(f: Facts) -> bool:
+    """Say whether several devices' ids come with one forgeable fault from hardly more than one address.
+
+    Our own mistakes are made everywhere at once; somebody who knows his neighbours' ids makes his where he is.
+    """
+    if f.event.dev_v or f.every is None:
+        return False
+    for kind in f.faults:
+        devices, places = f.every.faulty.get(kind), f.every.faulty_at.get(kind)
+        if devices is None or places is None:
+            continue
+        lasting = f.now - f.every.faulty_since.get(kind, f.now) >= LASTING
+        if lasting and devices.count(f.now) >= CLAIMS and places.count(f.now) < GUARD_PLACES:
+            return True
+    return False
 
 
 def in_incident(f: Facts, kind: str) -> bool:

@@ -313,11 +313,13 @@ class ApiState:
 class Version:
     """One app version: who is active with it, and which established devices fault in the same way right now."""
 
-    __slots__ = ("active", "faulty", "hot", "incident_until", "seen")
+    __slots__ = ("active", "faulty", "faulty_at", "faulty_since", "hot", "incident_until", "seen")
 
     def __init__(self) -> None:
         self.seen = 0
         self.hot = 0
         self.active = Recent(DAY)
         self.faulty: dict[str, Recent] = {}
+        self.faulty_at: dict[str, Recent] = {}
+        self.faulty_since: dict[str, int] = {}
         self.incident_until: dict[str, int] = {}

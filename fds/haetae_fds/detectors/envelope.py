@@ -1,12 +1,16 @@
 """What the three rules about envelope faults have in common. No detector itself."""
 
+from math import sqrt
+
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import Facts
 from haetae_fds.features_faults import in_incident
 from haetae_fds.finding import Detector, Finding, number, of_faults, one_api
-from haetae_fds.state import MINUTE
+from haetae_fds.state import MIN2, MINUTE
 
 TRUSTED = 30
+UNTRUSTED = 8
+SHARED = 5
 RARE = 0.005
 
 
@@ -19,7 +23,9 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     incident = any(in_incident(f, kind) for kind in mine)
     if f.trusted and incident:
         return None
-    patient = f.trusted or (incident and f.claimed is not None and _few_claimed(f))
+    known = f.claimed is not None and f.claimed.homes.known_since() is not None
+    proven = f.event.dev_v and "replay" not in mine
+    patient = f.trusted or (incident and known and (proven or _few_claimed(f)))
     count = sum(pair.count[kind].read(f.now, MINUTE) for kind in kinds if kind in pair.count)
     limit = detector.limit(f, TRUSTED if patient else base)
     # A decayed sum is a little below the number of events.
@@ -27,6 +33,10 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
         return None
     subject = of_faults(f)
     action = of_strangers(f, subject)
+    shared = f.pop >= SHARED or (f.place is not None and f.place.kind == "mobile")
+    if subject.device is None and shared and f.share >= RARE and (incident or not _address_at_fault(detector, f)):
+        # One caller nobody knows is no reason to bother all strangers of a carrier, least of all when we are at fault.
+        return None
     if f.trusted and subject.device is None:
         action = Action.ALERT
     return detector.found(
@@ -40,6 +50,22 @@ def of_strangers(f: Facts, subject: Subject) -> Action:
     shared = f.pop > 0 or (f.place is not None and f.place.kind == "mobile")
     popular = subject.client is None or f.share >= RARE
     return Action.CHALLENGE if subject.device is None and shared and popular else Action.BLOCK
+
+
+def _address_at_fault(detector: Detector, f: Facts) -> bool:
+    """Say whether an address that many share has more faults of unknown pairs than so many people have anyway."""
+    faults = None if f.place is None else f.place.faults
+    return (
+        faults is not None and faults.weight.read(f.now, MIN2 * 2.5) >= detector.limit(f, untrusted_limit(f.pop)) - 0.5
+    )
+
+
+def untrusted_limit(pop: int) -> float:
+    """Return how many faults of unknown pairs an address may have, by how many established identities live there.
+
+    Honest faults grow with the people, but are rare; the square root keeps one forger from hiding among hundreds.
+    """
+    return UNTRUSTED + 2 * sqrt(pop)
 
 
 def _few_claimed(f: Facts) -> bool:

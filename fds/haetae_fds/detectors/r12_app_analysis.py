@@ -1,7 +1,7 @@
 """R12: somebody takes the app's protocol apart: many kinds of faults, or many faults from pairs nobody knows."""
 
 from haetae_fds.decision import Number
-from haetae_fds.detectors.envelope import of_strangers
+from haetae_fds.detectors.envelope import of_strangers, untrusted_limit
 from haetae_fds.facts import FAULT, Facts
 from haetae_fds.features_faults import in_incident
 from haetae_fds.finding import Detector, Finding, at_address, number, of_faults
@@ -10,7 +10,6 @@ from haetae_fds.state import MIN2, Faults
 KINDS = 3
 FAULTS = 4
 TRUSTED_FAULTS = 8
-UNTRUSTED_FAULTS = 8
 MANY_DEVICES = 3
 WINDOW = 300_000
 
@@ -34,8 +33,11 @@ class AppAnalysis(Detector):
         most = self.limit(f, TRUSTED_FAULTS if f.trusted else FAULTS + 0.25 * f.pop)
         if kinds >= KINDS and weight >= most - 0.5 and not ours:
             return self._found(f, faults, number("kinds of faults", kinds, KINDS), _faults(weight, most))
-        most = self.limit(f, UNTRUSTED_FAULTS + 0.5 * f.pop)
-        if not f.trusted and not ours and weight >= most - 0.5:
+        place = None if f.place is None else f.place.faults
+        if place is None or ours or (f.trusted and (f.event.dev_v or place.claimed.count(f.now) < MANY_DEVICES)):
+            return None
+        faults, weight, most = place, place.weight.read(f.now, MIN2 * 2.5), self.limit(f, untrusted_limit(f.pop))
+        if weight >= most - 0.5:
             return self._found(f, faults, _faults(weight, most))
         return None
 
