@@ -92,7 +92,7 @@ def interpolate(knots: Sequence[tuple[float, float]], x: float) -> float:
     if at == len(knots):
         return knots[-1][1]
     (x0, y0), (x1, y1) = knots[at - 1], knots[at]
-    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+    return min(y1, y0 + (y1 - y0) * (x - x0) / (x1 - x0))  # rounding must not lead above the next knot
 
 
 def sigmoid_knots(*, steps: int = 33, span: float = 8.0) -> tuple[tuple[float, float], ...]:

@@ -34,7 +34,7 @@ def row(at: int, entity: str, campaign: str | None = None, **named: float) -> Ro
     return Row(ts=at, entity=entity, person=entity, campaign=campaign, values=values(**named))
 
 
-def world(*, seed: int = 1, days: int = 12, people: int = 60) -> Collected:
+def world(*, seed: int = 1, days: int = 12, people: int = 400) -> Collected:
     """Some days of people who fail at a log-in now and then, and each day an attack that fails much more."""
     rng = random.Random(seed)
     made = Collected()
