@@ -23,9 +23,8 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     incident = any(in_incident(f, kind) for kind in mine)
     if f.trusted and incident:
         return None
-    known = f.claimed is not None and f.claimed.homes.known_since() is not None
     proven = f.event.dev_v and "replay" not in mine
-    patient = f.trusted or (incident and known and (proven or _few_claimed(f)))
+    patient = f.trusted or (incident and f.claimed is not None and (proven or _few_claimed(f)))
     count = sum(pair.count[kind].read(f.now, MINUTE) for kind in kinds if kind in pair.count)
     limit = detector.limit(f, TRUSTED if patient else base)
     # A decayed sum is a little below the number of events.
