@@ -12,7 +12,7 @@ from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.finding import Detector
 from haetae_fds.flat import event_of
 from haetae_fds.models import labelled, scorer
-from haetae_fds.models.roles import LABELS, MODELS, NOVELTY, OFFLINE, Role
+from haetae_fds.models.roles import CHALLENGER, LABELS, MODELS, NOVELTY, OFFLINE, Role
 from haetae_fds.models.scorer import ModelScorer, ModelSettings
 from haetae_fds.models.trees import TrainedModel, sigmoid_knots
 from haetae_fds.models.vector import FEATURES, INDEX
@@ -46,9 +46,10 @@ def of_rule(rule: type[Detector]) -> Callable[[], Engine]:
 def of_model(model: str) -> Callable[[], Engine]:
     def make() -> Engine:
         settings = ModelSettings(roles={model: Role.ENFORCE}, alpha=0.05, least=50, seed=7)
-        engine = Engine(
-            EngineSettings(max_states=1000), scorer=ModelScorer(settings, trained=trained(), challenger=trained())
-        )
+        # Two that find the same are one decision; so a version is alone, acting or watching.
+        acting, watching = (None, trained()) if model == CHALLENGER else (trained(), None)
+        models = ModelScorer(settings, trained=acting, challenger=watching)
+        engine = Engine(EngineSettings(max_states=1000), scorer=models)
         # Novelty needs nothing else; the model of labels learns from what rules find.
         engine.detectors = engine.detectors if model == LABELS else ()
         return engine
