@@ -89,6 +89,7 @@ def _manager(front: Front) -> dict[str, Any]:
         "request_headers_timeout": "10s",
         "stream_idle_timeout": "300s",
         "http2_protocol_options": {"max_concurrent_streams": 100},
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_filters": [{"name": "router", "typed_config": {"@type": _KIND + "filters.http.router.v3.Router"}}],
         "route_config": {
             "virtual_hosts": [

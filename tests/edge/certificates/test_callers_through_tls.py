@@ -11,8 +11,10 @@ import pytest
 import pytest_asyncio
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.edge.certificates.authority import DAY, NOW, Authority, dns, email, uri
+from tests.edge.certificates.authority import DAY, NOW, Authority, client_context, dns, email, uri
 from tests.edge.certificates.front import Entrance, direct, envoy
+from tests.simulator.client import Client
+from tests.simulator.upstream import Peer
 
 XFCC = b"x-forwarded-client-cert"
 ADMIN = "spiffe://td/admin"
@@ -99,6 +101,36 @@ async def test_known_caller_may_not_call_what_its_entry_does_not_list(entrance: 
     answer = await entrance.ask(partner, method="DELETE")
     assert answer is not None
     assert (answer.status, answer.problem()) == (403, "caller-not-permitted")
+
+
+async def test_websocket_of_a_caller_passes_both_ways_and_nobodys_does(entrance: Entrance) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        )
+        while (said := await peer.read_some()) == b"ping":
+            await peer.send(b"pong")
+        if said:
+            peer.close()
+
+    entrance.arrived.on("/ws", script)
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    for name, status in ((ADMIN, 101), ("spiffe://td/nobody", 403)):
+        context = client_context(entrance.trusted, entrance.authority.issue(uri(name)), entrance.folder)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", entrance.port, ssl=context, server_hostname="localhost"
+        )
+        client = Client(reader, writer)
+        await client.send(upgrade)
+        assert (await client.answer()).status == status
+        if status == 101:
+            await client.send(b"ping")
+            assert await client.read_exactly(4) == b"pong"
+        writer.transport.abort()
 
 
 async def test_without_a_certificate_there_is_no_identity_even_where_tls_lets_it_through(tmp_path: Path) -> None:
