@@ -81,8 +81,12 @@ async def _trace(context: Context, text: str, *, now_ms: int) -> dict[str, Any]:
     for reference, refusal in await context.refusals.recent(limit=_LOOKED_AT):
         if refusal.facts.get("trace") == text:
             shown = {
-                "reference": reference, "policy": refusal.policy_id, "action": refusal.action,
-                "why": refusal.why, "at_ms": refusal.at_ms, "facts": dict(refusal.facts),
+                "reference": reference,
+                "policy": refusal.policy_id,
+                "action": refusal.action,
+                "why": refusal.why,
+                "at_ms": refusal.at_ms,
+                "facts": dict(refusal.facts),
             }
             events.append({"at_ms": refusal.at_ms, "what": "refusal", "refusal": shown})
     requests = context.traffic.of_trace(text, now_ms=now_ms, limit=_SHOWN)

@@ -19,7 +19,7 @@ from haetae_policy.model import Mode
 
 from haetae_policy_api.errors import ApiProblem
 from haetae_policy_api.guards import jumped
-from haetae_policy_api.service.batches import finish_all
+from haetae_policy_api.service.batches import finish_left
 from haetae_policy_api.service.context import Context, epoch
 from haetae_policy_api.service.pending import drop_old
 
@@ -48,7 +48,7 @@ class Keeper:
         now_ms = int(self._clock() * 1000)
         await self._context.store.beat(now_ms=now_ms)
         await self._context.store.purge()
-        await finish_all(self._context, now_ms=now_ms)
+        await finish_left(self._context, now_ms=now_ms)
         await drop_old(self._context, now_ms=now_ms)
         await watch_refusals(self._context, now_ms=now_ms)
 

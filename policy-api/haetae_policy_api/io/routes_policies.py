@@ -80,8 +80,8 @@ async def create_batch(
     request: Request, body: Batch, caller: Annotated[Caller, Depends(allowed("create_batch"))], key: Key = None
 ) -> Response:
     """Make thousands of policies: all take effect or none."""
-    documents = [policy.document() for policy in body.policies]
-    return answer(await batches.create_batch(context_of(request), documents, caller, now_ms=now_ms(), key=key))
+    context = context_of(request)
+    return answer(await batches.create_batch(context, body.documents(), caller, now_ms=now_ms(), key=key))
 
 
 @router.post(

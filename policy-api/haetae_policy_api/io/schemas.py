@@ -4,8 +4,9 @@ more about what is wrong than a schema can; these models bound shapes and refuse
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+MAX_BATCH = 100_000
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Ident = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -68,7 +69,23 @@ class NewPolicy(Strict):
 class Batch(Strict):
     """Many policies that all take effect or none."""
 
-    policies: Annotated[list[NewPolicy], Field(min_length=1, max_length=100_000)]
+    # Each is checked once, by the language's own parser; the schema of one is that of `NewPolicy`.
+    policies: Annotated[
+        list[dict[str, Any]],
+        Field(min_length=1, max_length=MAX_BATCH),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/NewPolicy"},
+                "minItems": 1,
+                "maxItems": MAX_BATCH,
+            }
+        ),
+    ]
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return what was given, for the language's own parser."""
+        return [{name: value for name, value in policy.items() if value is not None} for policy in self.policies]
 
 
 class ExceptionBody(Strict):

@@ -27,6 +27,7 @@ from haetae_policy.io.store import PolicyStore, StoreSettings
 from haetae_policy.io.workers import WorkerReports
 from haetae_policy.reference import ReferenceMaker
 
+from haetae_policy_api.console.io.mount import mount_console
 from haetae_policy_api.errors import SettingsInvalid
 from haetae_policy_api.io.app import make_app
 from haetae_policy_api.io.durability import require_durable
@@ -127,7 +128,9 @@ async def compose(options: Options, stack: AsyncExitStack) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     feed = Feed(client, prefix=settings.prefix, deadline_s=_STORE_S)
-    return make_app(context, identify=identify, feed=feed, beside=beside)
+    app = make_app(context, identify=identify, feed=feed, beside=beside)
+    mount_console(app, context, identify=identify, client=client, deadline_s=_STORE_S)
+    return app
 
 
 async def establish(redis_url: str, settings: Settings, *, now_ms: int) -> bool:

@@ -52,22 +52,37 @@ async def create_batch(
     )
     answer = Answer(status=201, body={"batch": batch_id, "ids": [new.policy.id for new in news]})
     note = AuditNote(actor=caller.name, action="batch", target=batch_id, details={"policies": len(news)})
-    done = await context.ledger.commit(
-        [SideWrite(side=Side.BATCHES, name=batch_id, value=record), note],
-        now_ms=now_ms,
-        epoch_randomness=epoch(),
-        once=request.once(answer),
-    )
-    if done.answer is not None:
-        await finish_all(context, now_ms=now_ms)
-        return request.read(done.answer)
-    seq, skipped = await _finish(context, batch_id, record, news, caller.name, now_ms=now_ms)
+    context.at_work.add(batch_id)
+    try:
+        done = await context.ledger.commit(
+            [SideWrite(side=Side.BATCHES, name=batch_id, value=record), note],
+            now_ms=now_ms,
+            epoch_randomness=epoch(),
+            once=request.once(answer),
+        )
+        if done.answer is not None:
+            await finish_all(context, now_ms=now_ms)
+            return request.read(done.answer)
+        seq, skipped = await _finish(context, batch_id, record, news, caller.name, now_ms=now_ms)
+    finally:
+        context.at_work.discard(batch_id)
     return Answer(status=201, body={**answer.body, "seq": seq, "skipped": skipped})
+
+
+async def finish_left(context: Context, *, now_ms: int) -> int:
+    """Finish the batches that nobody here is storing: those of a process that was killed. Returns how many."""
+    begun = await context.ledger.sides(Side.BATCHES)
+    return await _finish_each(
+        context, {name: record for name, record in begun.items() if name not in context.at_work}, now_ms=now_ms
+    )
 
 
 async def finish_all(context: Context, *, now_ms: int) -> int:
     """Finish every batch that was begun; return how many there were. Running it twice at once is harmless."""
-    begun = await context.ledger.sides(Side.BATCHES)
+    return await _finish_each(context, await context.ledger.sides(Side.BATCHES), now_ms=now_ms)
+
+
+async def _finish_each(context: Context, begun: Mapping[str, bytes], *, now_ms: int) -> int:
     for batch_id, record in begun.items():
         batch = orjson.loads(record)
         policies = [read_policy(document) for document in batch["policies"]]

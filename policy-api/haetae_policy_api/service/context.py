@@ -1,7 +1,7 @@
 """What the application layer works with: the store, the ledger, refusals, workers, recent traffic and the settings."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.refusals import RefusalStore
@@ -16,7 +16,10 @@ from haetae_policy_api.traffic import RecentTraffic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Everything a service function may use. `references` is None where the edges' key is not known here."""
+    """Everything a service function may use. `references` is None where the edges' key is not known here.
+
+    `at_work`: batches that a request of this process is storing just now.
+    """
 
     store: PolicyStore
     ledger: Ledger
@@ -26,6 +29,7 @@ class Context:
     settings: Settings
     rules: Rules
     references: ReferenceMaker | None = None
+    at_work: set[str] = field(default_factory=set)
 
 
 def epoch() -> bytes:

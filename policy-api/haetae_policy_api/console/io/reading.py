@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from haetae_policy.audit import concerns
 from starlette.responses import Response
 
 from haetae_policy_api.console import cases, search
@@ -53,7 +54,7 @@ async def show_policy(visit: Visit) -> Response:
     history = [
         told
         for entry in await visit.context.ledger.audit_page(limit=_HISTORY)
-        if (told := entry.to_dict())["target"] == policy_id
+        if concerns(told := entry.to_dict(), policy_id)
     ]
     label = (await visit.desk.casebook.judged()).get(policy_id)
     held = await _hold(visit)
@@ -97,4 +98,5 @@ async def show_audit(visit: Visit) -> Response:
 
 async def verify_audit(visit: Visit) -> Response:
     """Check the whole trail."""
-    return visit.page("_verified.html", verified=await listing.audit_verify(visit.context, anchor=None))
+    template = "_verified.html" if visit.wants_piece else "verified.html"
+    return visit.page(template, verified=await listing.audit_verify(visit.context, anchor=None))

@@ -4,12 +4,12 @@ Rules kept: every answer carries the same guards (no foreign content, no frames,
 escape everything; a refusal is a page, too, or a piece of one when the page asked for a piece.
 """
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import Request
 from haetae_policy.errors import PolicyError
@@ -46,7 +46,6 @@ GUARDS: Final = {
     "Vary": "Accept-Language, Cookie, HX-Request",
 }
 LANGUAGE_COOKIE: Final = "haetae-console-language"
-_LOCAL: Final = re.compile(r"/[A-Za-z0-9_./~-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +99,33 @@ class Visit:
     def render(self, template: str, **data: Any) -> str:
         """Return a template filled in."""
         names = {
-            "t": self.t, "caller": self.caller, "now_ms": self.now_ms, "path": self.request.url.path,
-            "may": partial(may, self.caller), "who": partial(who, t=self.t), "what": partial(what, t=self.t),
+            "t": self.t,
+            "caller": self.caller,
+            "now_ms": self.now_ms,
+            "path": self.request.url.path,
+            "may": partial(may, self.caller),
+            "who": partial(who, t=self.t),
+            "what": partial(what, t=self.t),
             "token": page_token(self.key, self.caller.name, now_ms=self.now_ms),
-            "languages": LANGUAGES,
+            "switch": [(language, self._in(language)) for language in LANGUAGES],
         }
         return self.desk.environment.get_template(template).render(names | data)
 
-    def page(self, template: str, *, status: int = 200, **data: Any) -> Response:
+    def _in(self, language: str) -> str:
+        """Return the address of this page in another language."""
+        kept = [(name, text) for name, text in self.request.query_params.multi_items() if name != "lang"]
+        return f"{self.request.url.path}?{urlencode([*kept, ('lang', language)])}"
+
+    @property
+    def wants_piece(self) -> bool:
+        """Whether a page asked, to fill a part of itself."""
+        return "hx-request" in self.request.headers
+
+    def page(
+        self, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **data: Any
+    ) -> Response:
         """Return a page or a piece of one."""
-        return Response(self.render(template, **data), status, GUARDS, media_type="text/html")
+        return Response(self.render(template, **data), status, {**GUARDS, **(headers or {})}, media_type="text/html")
 
     def go(self, path: str) -> Response:
         """Return the way to the page that shows what a change did."""
@@ -117,8 +133,8 @@ class Visit:
 
     def refused(self, problem: ApiProblem) -> Response:
         """Return a refusal as a page; a page that asked for a piece gets a piece."""
-        template = "_problem.html" if "hx-request" in self.request.headers else "problem.html"
-        return self.page(template, status=problem.status, problem=problem)
+        template = "_problem.html" if self.wants_piece else "problem.html"
+        return self.page(template, status=problem.status, headers=problem.headers, problem=problem)
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -192,11 +208,6 @@ def _keep_language(request: Request, response: Response, t: Texts) -> Response:
     if request.query_params.get("lang") == t.language:
         response.set_cookie(LANGUAGE_COOKIE, t.language, max_age=31_536_000, samesite="lax", httponly=True)
     return response
-
-
-def local_path(text: str, *, otherwise: str) -> str:
-    """Return a path of this console, never another site's address."""
-    return text if _LOCAL.fullmatch(text) and not text.startswith("//") else otherwise
 
 
 def texts_of(items: Mapping[str, str]) -> dict[str, str]:
