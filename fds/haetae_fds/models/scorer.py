@@ -23,7 +23,7 @@ from haetae_fds.address import keys_of
 from haetae_fds.counters import Decay, Recent, note
 from haetae_fds.decision import Action, Subject
 from haetae_fds.event import Event
-from haetae_fds.facts import OBJECT, Facts
+from haetae_fds.facts import OBJECT, VOLUME, Facts
 from haetae_fds.finding import Finding, Learner, api_ref, number
 from haetae_fds.models.conformal import Thresholds, segment_of
 from haetae_fds.models.drift import Drift
@@ -39,6 +39,7 @@ from haetae_fds.state import DAY, MIN10, MINUTE
 STRIKES: Final = 2.5
 MAX_ACTORS: Final = 20_000
 TOLD: Final = 3
+READING: Final = 4
 IMPACT_SHARE: Final = 0.002
 _RATE: Final = (30, 60)
 _STATE: Final = 1
@@ -90,6 +91,7 @@ class _State:
         self.strikes: OrderedDict[str, Strikes] = OrderedDict()
         self.hit = Recent(DAY)
         self.usual = [0.0] * len(FEATURES)
+        self.alarms: list[str] = []
         self.judged = dict.fromkeys(MODELS, 0)
         self.beyond = dict.fromkeys(MODELS, 0)
 
@@ -112,7 +114,6 @@ class ModelScorer(Learner):
         self._x: dict[str, float] = {}
         self._segment = ""
         self._said: tuple[Said, ...] = ()
-        self._alarms: list[str] = []
 
     def fresh(self) -> ModelScorer:
         """Return the same models with nothing learnt, for another engine."""
@@ -134,8 +135,8 @@ class ModelScorer(Learner):
     def findings(self, facts: Facts) -> list[Finding]:
         """Return what models find by themselves."""
         self._look(facts)
-        made = [self._drifted(facts, told) for told in self._alarms]
-        self._alarms = []
+        made = [self._drifted(facts, told) for told in self.state.alarms]
+        self.state.alarms = []
         beyond = []
         for one in self._said:
             self.state.judged[one.model] += one.score is not None
@@ -148,6 +149,8 @@ class ModelScorer(Learner):
     def learn(self, facts: Facts, findings: Sequence[Finding]) -> None:
         """Learn from an event that was judged: by the rules' and the models' findings."""
         self._look(facts)
+        if not self._said:
+            return
         state, now, row = self.state, facts.now, self._row
         rules = [finding for finding in findings if finding.detector not in MODELS]
         against = flagged(facts, rules)
@@ -229,6 +232,9 @@ class ModelScorer(Learner):
         if facts is self._facts:
             return
         self._facts = facts
+        if _one_of_many(facts):
+            self._said = ()
+            return
         row = self._row = vector(facts)
         x = self._x = scaled(row)
         self._segment = segment_of(facts)
@@ -273,8 +279,8 @@ class ModelScorer(Learner):
             if one.score is not None:
                 told = state.drift.score(one.model, one.score, now)
                 if told is not None:
-                    self._alarms.append(told)
-        self._alarms += state.drift.row(list(self._x.values()), MODELS, now)
+                    self.state.alarms.append(told)
+        self.state.alarms += state.drift.row(list(self._x.values()), MODELS, now)
 
     def _acts(self, model: str, now: int) -> bool:
         return self.role(model) is not Role.SHADOW and not self.state.drift.shadowed(model, now)
@@ -358,6 +364,13 @@ class ModelScorer(Learner):
             ttl=DAY,
             campaign="model_drift",
         )
+
+
+def _one_of_many(f: Facts) -> bool:
+    """Say whether an event is passed over: of those who only read much, every fourth request is judged."""
+    if f.triggers & ~(OBJECT | VOLUME) or f.pair is None or f.pair.browse is None:
+        return False
+    return f.pair.browse.requests % READING != 0
 
 
 def label_key(detector: str, subject: Subject) -> str:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from haetae_fds.decision import Action, Subject
-from haetae_fds.facts import Facts
+from haetae_fds.facts import LOGIN, OBJECT, Facts
 from haetae_fds.finding import Finding
 from haetae_fds.models import labelled as labelled_module
 from haetae_fds.models.conformal import POOL, Thresholds, segment_of
@@ -18,7 +18,7 @@ from haetae_fds.models.roles import LABELS, NOVELTY, OFFLINE, Role
 from haetae_fds.models.scorer import ModelScorer, ModelSettings, label_key
 from haetae_fds.models.trees import TrainedModel, sigmoid_knots
 from haetae_fds.models.vector import FEATURES, INDEX, NAMES, Feature, scaled, vector
-from haetae_fds.state import DAY, HOUR, MINUTE, Place
+from haetae_fds.state import DAY, HOUR, MINUTE, Browse, Pair, Place
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -369,3 +369,28 @@ def test_models_are_the_same_after_pickling() -> None:
     copied = pickle.loads(pickle.dumps(model))  # noqa: S301 - made a moment ago
     assert copied.score(failing()) == model.score(failing())
     assert not math.isnan(copied.score(failing(9)))
+
+
+def test_of_those_who_only_read_much_every_fourth_request_is_judged() -> None:
+    model = ModelScorer(ModelSettings(roles={OFFLINE: Role.ENFORCE}), trained=strict())
+    judged = 0
+    for number in range(40):
+        f = failing(number)
+        f.triggers, f.pair = OBJECT, Pair()
+        f.pair.browse = Browse(f.now)
+        f.pair.browse.requests = number
+        judged += bool(model.say(f))
+        model.learn(f, [])
+        f.triggers = OBJECT | LOGIN
+        assert ModelScorer(trained=strict()).say(f)
+    assert judged == 10
+
+
+def test_alarm_that_was_not_told_yet_is_saved_with_the_rest() -> None:
+    model, restored = ModelScorer(trained=strict()), ModelScorer(trained=strict())
+    model.state.alarms.append("the mean moved")
+    assert restored.load(model.dump())
+    told = [one for one in restored.findings(failing()) if one.detector == "model_drift"]
+    assert [one.action for one in told] == [Action.ALERT]
+    assert "the mean moved" in told[0].what
+    assert all(one.detector != "model_drift" for one in restored.findings(failing(2)))
