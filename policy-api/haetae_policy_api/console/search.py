@@ -4,6 +4,7 @@ Rules kept: a text that can mean several things is looked up as each of them; no
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from haetae_policy.errors import AddressInvalid, PolicyInvalid, ReferenceInvalid
@@ -17,6 +18,7 @@ from haetae_policy_api.service.context import Context
 KINDS: Final = ("user", "device", "ip", "session", "account", "client", "trace", "reference")
 _TRACE: Final = re.compile(r"[0-9a-f]{16}([0-9a-f]{16})?", re.IGNORECASE)
 _LOOKED_AT: Final = 5000
+_GATHERED: Final = 1000
 _SHOWN: Final = 100
 
 
@@ -62,7 +64,8 @@ async def _as(context: Context, text: str, meaning: str, *, now_ms: int) -> dict
         return (
             None if policy is None else _only("policy", text, [{"at_ms": now_ms, "what": "policy", "policy": policy}])
         )
-    return await explain.timeline(context, meaning, text, now_ms=now_ms, limit=_SHOWN)
+    told = await explain.timeline(context, meaning, text, now_ms=now_ms, limit=_GATHERED)
+    return {**told, "events": folded(told["events"])[:_SHOWN]}
 
 
 async def _reference(context: Context, text: str, *, now_ms: int) -> dict[str, Any] | None:
@@ -89,10 +92,27 @@ async def _trace(context: Context, text: str, *, now_ms: int) -> dict[str, Any]:
                 "facts": dict(refusal.facts),
             }
             events.append({"at_ms": refusal.at_ms, "what": "refusal", "refusal": shown})
-    requests = context.traffic.of_trace(text, now_ms=now_ms, limit=_SHOWN)
+    requests = context.traffic.of_trace(text, now_ms=now_ms, limit=_GATHERED)
     events += [{"at_ms": request["at_ms"], "what": "request", "request": request} for request in requests]
     events.sort(key=lambda event: int(event["at_ms"]), reverse=True)
-    return _only("trace", text, events[:_SHOWN])
+    return _only("trace", text, folded(events)[:_SHOWN])
+
+
+def folded(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return `events` with equal requests that follow each other as one: the newest, and how many `times`."""
+    shown: list[dict[str, Any]] = []
+    for event in events:
+        last = shown[-1] if shown else None
+        same = last is not None and last["what"] == event["what"] == "request"
+        if last is not None and same and _alike(last["request"]) == _alike(event["request"]):
+            last["times"] += 1
+        else:
+            shown.append({**event, "times": 1})
+    return shown
+
+
+def _alike(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if name != "at_ms"}
 
 
 def _only(kind: str, value: str, events: list[dict[str, Any]]) -> dict[str, Any]:

@@ -26,17 +26,17 @@ function drawChart() {
   chart?.destroy();
   const data = [place.dataset.ends, place.dataset.counts].map((text) => text.split(",").map(Number));
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   place.replaceChildren();
   chart = new uPlot({
-    width: place.clientWidth, height: 170, legend: { show: false }, cursor: { drag: { x: false, y: false } },
+    width: place.clientWidth, height: 170, padding: [8, 8, 0, 0], legend: { show: false }, cursor: { drag: { x: false, y: false } },
     scales: { y: { range: (_, __, most) => [0, Math.max(4, most * 1.1)] } },
     series: [{}, {
       label: place.dataset.name, stroke: colour("--accent"), fill: colour("--accent-soft"), width: 1.5,
       paths: uPlot.paths.bars({ size: [0.8, 14] }), points: { show: false },
     }],
     axes: [
-      { ...axis, grid: { show: false }, values: (_, ends) => ends.map((end) => clock.format(new Date(end * 1000))) },
+      { ...axis, grid: { show: false }, size: 30, space: 70, values: (_, ends) => ends.map((end) => clock.format(new Date(end * 1000))) },
       { ...axis, size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
     ],
   }, data, place);
