@@ -178,6 +178,6 @@ def test_warming_up_has_no_say_and_says_so() -> None:
     engine = Engine(scorer=model)
     for event in noise(1, 300):
         facts = engine.features.update(event_of(event), event["ts"])
-        assert [one.score for one in model.say(facts)] == [None, None]
+        assert {one.score for one in model.say(facts)} <= {None}
         assert model.score(facts) == 0.0
         assert model.findings(facts) == []
