@@ -115,7 +115,7 @@ class Decider:
         mode, note = self.guards.mode(finding.detector, subject, now)
         if mode is Mode.OFF:
             return None
-        if mode is Mode.ENFORCE and f.narrow and _broad(subject, api):
+        if mode is Mode.ENFORCE and f.narrow and _broad(subject, api) and not _alone(f, subject):
             mode, note = Mode.SHADOW, "too little is known yet to act on so broad a subject"
         if mode is Mode.ENFORCE and finding.shadow is not None:
             mode, note = Mode.SHADOW, finding.shadow
@@ -282,9 +282,14 @@ def _broad(subject: Subject, api: Api | None) -> bool:
     """Say whether a subject reaches beyond one identity, or one address's strangers on one API."""
     if subject.session or subject.user or subject.device or subject.account:
         return False
-    if subject.client is not None or subject.ip is None or api is None:
+    if subject.ip is None or api is None:
         return True
     return subject.ip.endswith(("/24", "/48"))
+
+
+def _alone(f: Facts, subject: Subject) -> bool:
+    """Say whether a subject is one address's strangers, where nothing but what is wrong was ever seen."""
+    return subject.ip == f.ip and subject.untrusted and f.place is not None and not f.place.fine
 
 
 def _named(subject: Subject) -> bool:

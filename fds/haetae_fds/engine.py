@@ -60,6 +60,7 @@ class Engine:
         self.watermark = 0
         self._started = 0
         self._trained = False
+        self._resumed = False
         self._seen: OrderedDict[str, int] = OrderedDict()
         self._clocks = Clocks()
         self._wanted: dict[int, tuple[Detector, ...]] = {}
@@ -178,6 +179,11 @@ class Engine:
         ts = event.ts
         if not self._started:
             self._started = self.watermark = ts
+        if self._resumed:
+            self._resumed = False
+            if ts - self.watermark > MIN10:
+                # What was known has aged: careful again, as if cold.
+                self._started, self._trained = ts, False
         said: list[Decision] = []
         if self._clocks.ahead(event.gw, ts, self.watermark):
             self.counted["skewed"] += 1
@@ -227,7 +233,8 @@ class Engine:
     def load(self, saved: bytes) -> None:
         """Continue from saved state under this engine's settings; a trusted file only, for it is a pickle.
 
-        An engine that had not seen enough to act on broad subjects goes on being careful for the rest of that time.
+        An engine that had not seen enough to act on broad subjects goes on being careful for the rest of that time; one
+        whose state is more than ten minutes older than the next event is careful from then on, as if cold.
 
         Raises:
             StateUnreadable: damaged, or of another version.
@@ -245,6 +252,7 @@ class Engine:
         self._clocks, self._trained, learnt = state[7:]
         if learnt is not None and isinstance(self.scorer, Learner):
             self.scorer.load(learnt)
+        self._resumed = True
         self.features.adopt(self.settings)
         self.decider.adopt(self.settings, self.features)
         self._wanted.clear()
@@ -254,5 +262,7 @@ def _refused(event: Event) -> bool:
     """Say whether a policy or a limit kept the request from being served."""
     if event.rl:
         return True
-    pol = event.pol
-    return pol is not None and (pol == "block" or (pol == "challenge" and event.status in (401, 403)))
+    pol, status = event.pol, event.status
+    if pol is None:
+        return False
+    return pol == "block" or (pol == "challenge" and status in (401, 403)) or (pol == "throttle" and status == 429)

@@ -103,6 +103,8 @@ class Features:
             self._suspected(f, f.user)
         self._decoy(f)
         if not f.faults and (event.status is None or event.status < 400):
+            if f.place is not None and not f.failed:
+                f.place.fine += 1
             self._good(f)
         return f
 

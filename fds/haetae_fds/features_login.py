@@ -169,6 +169,7 @@ def _place(f: Facts, place: Place, account: Account) -> None:
             logins.ok_long.add(now, HOUR6)
         return
     if not f.fresh:
+        logins.repeats.add(now, MIN10)
         return
     acct = event.acct or ""
     logins.accounts.add(acct, now)

@@ -52,7 +52,7 @@ class Logins:
     """Log-in evidence of an address or network."""
 
     __slots__ = ("accounts", "accounts_long", "apis", "clients", "failed", "failed_long", "nobody", "nobody_rate",
-                 "ok", "ok_long", "sample")  # fmt: skip
+                 "ok", "ok_long", "repeats", "sample")  # fmt: skip
 
     def __init__(self) -> None:
         self.accounts = Recent(MIN10)
@@ -60,6 +60,7 @@ class Logins:
         self.nobody = Recent(MIN10)
         self.nobody_rate = Decay()
         self.failed = Decay()
+        self.repeats = Decay()
         self.ok = Decay()
         self.failed_long = Decay()
         self.ok_long = Decay()
@@ -99,13 +100,14 @@ class Missing:
 class Place:
     """An address (IPv4 address or IPv6 /64) or a network (/24, /48)."""
 
-    __slots__ = ("faults", "good", "hot", "kind", "logins", "made", "missing", "net", "offenders", "offenses", "seen",
-                 "signups")  # fmt: skip
+    __slots__ = ("faults", "fine", "good", "hot", "kind", "logins", "made", "missing", "net", "offenders", "offenses",
+                 "seen", "signups")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
         self.hot = 0
         self.net = ""
+        self.fine = 0
         self.kind: str | None = None
         self.good: Recent | None = None
         self.logins: Logins | None = None

@@ -16,6 +16,7 @@ RARE = 0.005
 SLOW_ACCOUNTS = 20
 SHARE = 0.7
 SLOW_SHARE = 0.8
+REPEATED = 0.2
 
 
 class StuffingFromAddress(Detector):
@@ -35,6 +36,9 @@ class StuffingFromAddress(Detector):
             return found
         logins, now = f.place.logins, f.now
         failed, ok = logins.failed.read(now, MIN10), logins.ok.read(now, MIN10)
+        if f.narrow and logins.repeats.read(now, MIN10) > REPEATED * failed:
+            # Who lives here is not known yet, and lists of stolen secrets are not tried twice: an old password is.
+            return None
         checks = [(logins.accounts.count(now), ACCOUNTS + f.pop, failed / (failed + ok), SHARE)]
         failed, ok = logins.failed_long.read(now, HOUR6), logins.ok_long.read(now, HOUR6)
         checks.append((logins.accounts_long.count(now), SLOW_ACCOUNTS + 2 * f.pop, failed / (failed + ok), SLOW_SHARE))
