@@ -12,12 +12,16 @@ from haetae_fds.state import HOUR, MIN2
 ADDRESSES = 15
 ACCOUNTS = 20
 SLOW = 1.5
+STRANGE = 0.6
 SHARE = 0.8
 RARE = 0.005
 
 
 class DistributedStuffing(Detector):
-    """15 addresses and 20 accounts within 2 minutes, or half as many again within an hour, 80 % failing."""
+    """15 addresses and 20 accounts within 2 minutes, or half as many again within an hour, 80 % failing.
+
+    With a client that hardly any established identity has, 9 addresses and 12 accounts in either time.
+    """
 
     name = "distributed_stuffing"
     wants = LOGIN
@@ -29,11 +33,14 @@ class DistributedStuffing(Detector):
             return None
         if c.ips_long is None or c.accounts_long is None:
             return None
-        now = f.now
+        now, rare = f.now, f.share < RARE
         for ips, accounts, failed, ok, base in (
-            (c.ips, c.accounts, c.failed.read(now, MIN2), c.ok.read(now, MIN2), 1.0),
-            (c.ips_long, c.accounts_long, c.failed_long.read(now, HOUR), c.ok_long.read(now, HOUR), SLOW),
-        ):
+            (c.ips, c.accounts, c.failed.read(now, MIN2), c.ok.read(now, MIN2), STRANGE if rare else 1.0),
+            (
+                c.ips_long, c.accounts_long, c.failed_long.read(now, HOUR), c.ok_long.read(now, HOUR),
+                STRANGE if rare else SLOW,
+            ),
+        ):  # fmt: skip
             scale = self.limit(f, base)
             places, tried, share = ips.count(now), accounts.count(now), failed / max(1.0, failed + ok)
             if places >= ADDRESSES * scale and tried >= ACCOUNTS * scale and share >= SHARE:
@@ -46,7 +53,7 @@ class DistributedStuffing(Detector):
                         number("share of failures", share, SHARE),
                     ),
                     Subject(client=f.client, untrusted=True),
-                    action=Action.BLOCK if f.share < RARE else Action.CHALLENGE,
+                    action=Action.BLOCK if rare else Action.CHALLENGE,
                     api=api_ref(f),
                     events=c.sample,
                     campaign=f"client {f.client}",
