@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from haetae_fds.delivery.levels import all_shards
 from haetae_fds.io.keys import ShardKeys
 from haetae_policy import Policy, PolicyInvalid, PolicyNotFound, parse_policy_id
 
@@ -84,7 +85,7 @@ async def _history(store: FdsStore, decision: str) -> tuple[list[dict[str, Any]]
     """Everything the log has of a decision, oldest first, and how many others are of its campaign."""
     if not decision:
         return [], 0
-    for shard in range(MAX_SHARDS):
+    for shard in range(all_shards(MAX_SHARDS)):
         key = ShardKeys(PREFIX, shard).log
         if not await store.commands.call("EXISTS", key):
             continue

@@ -10,7 +10,7 @@ Not here: the store (`io/effects.py`), how decisions are reached (the engine).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -43,8 +43,8 @@ class Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One thing to do. `kind` is `put`, `extend` or `revoke`; `document` is a new policy's, without what the service
-    sets; `replaces` is the policy that a new one stands in for.
+    """One thing to do. `kind` is `put`, `ask` (a person), `extend` or `revoke`; `document` is a new
+    policy's, without what the service sets; `replaces` is the policy that a new one stands in for.
     """
 
     kind: str
@@ -57,8 +57,10 @@ class Effect:
 def effect_of(decision: Decision, live: Live) -> Effect | None:
     """What to do about a decision, and note it in `live`; None for what concerns people only.
 
-    Alerts, decisions that need a person's approval and ended ones change no policy.
+    Alerts and ended decisions change no policy. What needs a person's approval is asked for as the block it proposes.
     """
+    if decision.approval and decision.proposal == "block" and decision.op is Op.PUT and decision.mode is not Mode.OFF:
+        return _asked(decision)
     if decision.action is Action.ALERT or decision.approval or decision.mode is Mode.OFF:
         return None
     held = live.held.get(decision.pid)
@@ -82,6 +84,15 @@ def effect_of(decision: Decision, live: Live) -> Effect | None:
         # A challenge that became a block, a shadow that now acts: the new policy first, then the old one goes.
         replaces=held[0] if held is not None and stands and held[0] != name else None,
     )
+
+
+def _asked(decision: Decision) -> Effect | None:
+    expires_ms = -(-decision.exp // 1000) * 1000
+    if expires_ms <= decision.ts or not decision.subject.to_dict():
+        return None
+    asked = replace(decision, action=Action.BLOCK)
+    document = policy_document(asked, expires_ms)
+    return Effect(kind="ask", policy_id=policy_name(asked), expires_ms=expires_ms, document=document)
 
 
 def policy_name(decision: Decision) -> str:

@@ -2,20 +2,30 @@
 
 Each decision is named by the entry it came from and its number in it. What is at or before `done` has taken effect and
 is skipped when a restarted worker decides it again; so a policy that a person revoked meanwhile is not made again.
-Between log and `done` a crash repeats the policy write, whose identifier derives from the decision: the store answers
-that it has it.
+Between log and `done` a crash repeats the policy write, whose identifier derives from the decision: the ledger answers
+that it has it, and writes no second audit entry either.
+
+Policies go through `haetae_policy.io.ledger`, which the policy service writes through too: the change and its audit
+entry are one transaction. What needs a person waits where the service keeps what waits, in the service's own
+form, and is approved, rejected or dropped there. Not here: the service's limits for machines; the engine has
+budgets of its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from haetae_policy import PolicyConflict, PolicyInvalid, PolicyNotFound, Source, SourceKind, TooManyPolicies
+import orjson
+from haetae_policy import Policy, PolicyInvalid, PolicyNotFound, Source, SourceKind
+from haetae_policy.audit import AuditNote
 from haetae_policy.io.commands import Commands, Script
+from haetae_policy.io.ledger import EndPolicy, Ledger, Operation, PutPolicy, Side, SideWrite
 from haetae_policy.io.store import EPOCH_BYTES, PolicyStore
+from haetae_policy.model import format_time
 from haetae_policy.parse import parse_new_policy
+from haetae_policy.rules import DEFAULT_RULES
 
 from haetae_fds.decision import Decision, Mode
 from haetae_fds.delivery.effects import Effect
@@ -23,6 +33,12 @@ from haetae_fds.io.leases import Lease, LeaseLost
 from haetae_fds.io.modes import Modes
 
 LOGGED: Final = 100_000
+MOST_WAITING: Final = 200
+BROAD: Final = "broad"
+_UNKNOWN: Final = {
+    "known": False, "requests": 0, "of_requests": 0, "share": 0.0, "users": 0, "devices": 0, "addresses": 0,
+    "per_minute": 0.0, "span_s": 0, "approximate": True, "sample": [],
+}  # fmt: skip
 
 # KEYS lease, log, done; ARGV lease value, name of the decision, decision, kept entries
 _LOG: Final = Script(
@@ -54,6 +70,7 @@ class Effects:
         self,
         commands: Commands,
         store: PolicyStore,
+        ledger: Ledger,
         lease: Lease,
         *,
         modes: Modes,
@@ -62,11 +79,13 @@ class Effects:
         self._commands = commands
         self._modes = modes
         self._store = store
+        self._ledger = ledger
         self._lease = lease
         self._clock_ms = clock_ms
         self._done: Name = (0, 0, 0)
         self.refused = 0
         self.made = 0
+        self.asked = 0
 
     async def load(self) -> None:
         """Find out what took effect before."""
@@ -96,22 +115,20 @@ class Effects:
     async def _do(self, decision: Decision, effect: Effect) -> None:
         now_ms = self._clock_ms()
         try:
-            if effect.kind == "put":
+            if effect.kind in ("put", "ask"):
                 await self._put(decision, effect, now_ms)
                 if effect.replaces is not None:
                     await self._revoke(effect.replaces, decision, now_ms)
             elif effect.kind == "extend":
-                await self._extend(effect, now_ms)
+                await self._extend(effect, decision, now_ms)
             else:
                 await self._revoke(effect.policy_id, decision, now_ms)
-        except (PolicyNotFound, PolicyConflict):
-            # It ended, or a person changed it, before we came: theirs stands.
+        except PolicyNotFound:
+            # It ended before we came.
             return
-        except (PolicyInvalid, TooManyPolicies):
+        except PolicyInvalid:
             # A rule of this installation that the engine does not know, such as a protected network.
             self.refused += 1
-            return
-        self.made += 1
 
     async def _put(self, decision: Decision, effect: Effect, now_ms: int) -> None:
         # The engine hears of a switch a moment late; what acts is made only if it may act now.
@@ -125,22 +142,70 @@ class Effects:
             # The decision's own time: the same document, whenever it is made again.
             now_ms=decision.ts,
         )
-        await self._store.add(policy, now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+        if effect.kind == "ask" or DEFAULT_RULES.is_wide(policy.subject):
+            # What would act on nobody needs no agreement.
+            if mode is Mode.ENFORCE:
+                await self._ask(decision, policy, now_ms)
+            return
+        document = policy.to_dict()
+        document.pop("evidence")
+        note = _note(decision, "create", policy.id, {"policy": document})
+        await self._commit([PutPolicy(policy=policy, expected=0), note], now_ms)
+
+    async def _ask(self, decision: Decision, policy: Policy, now_ms: int) -> None:
+        """Let a policy wait for a person, in the form in which the policy service keeps and shows what waits."""
+        wrong = [problem for problem in DEFAULT_RULES.problems(policy) if problem.field != "approved_by"]
+        waiting = [orjson.loads(raw) for raw in (await self._ledger.sides(Side.PENDING)).values()]
+        if wrong or len(waiting) >= MOST_WAITING:
+            self.refused += 1
+            return
+        asked = (one["policy"].get("evidence") or {} for one in waiting if one["id"] != policy.id)
+        if any(evidence.get("decision") == decision.pid for evidence in asked):
+            return
+        record = {
+            "id": policy.id, "policy": policy.to_dict(), "by": _actor(decision.detector), "machine": True,
+            "reasons": [BROAD], "prediction": _UNKNOWN, "at_ms": now_ms,
+        }  # fmt: skip
+        write = SideWrite(side=Side.PENDING, name=policy.id, value=orjson.dumps(record, option=orjson.OPT_SORT_KEYS))
+        document = policy.to_dict()
+        document.pop("evidence")
+        told = {"policy": document, "course": "pending", "reasons": [BROAD]}
+        if await self._commit([write, _note(decision, "create.ask", policy.id, told)], now_ms):
+            self.asked += 1
 
     async def _revoke(self, policy_id: str, decision: Decision, now_ms: int) -> None:
         held = await self._store.get(policy_id)
-        await self._store.revoke(policy_id, version=held.version, by=f"fds:{decision.detector}", now_ms=now_ms)
+        note = _note(decision, "revoke", policy_id, {"reason": decision.why[:480], "version": held.version})
+        await self._commit([EndPolicy(policy=held, by=_actor(decision.detector)), note], now_ms)
 
-    async def _extend(self, effect: Effect, now_ms: int) -> None:
+    async def _extend(self, effect: Effect, decision: Decision, now_ms: int) -> None:
         held = await self._store.get(effect.policy_id)
-        if held.expires_ms < effect.expires_ms:
-            await self._store.extend(
-                effect.policy_id,
-                version=held.version,
-                expires_ms=effect.expires_ms,
-                now_ms=now_ms,
-                epoch_randomness=os.urandom(EPOCH_BYTES),
-            )
+        if held.expires_ms >= effect.expires_ms:
+            return
+        changed = held.extended(expires_ms=effect.expires_ms, now_ms=now_ms)
+        span = {"from": format_time(held.expires_ms), "to": format_time(effect.expires_ms), "version": changed.version}
+        note = _note(decision, "extend", effect.policy_id, span)
+        await self._commit([PutPolicy(policy=changed, expected=held.version), note], now_ms)
+
+    async def _commit(self, operations: Sequence[Operation], now_ms: int) -> bool:
+        """Write a change with its audit entry; whether it is written now."""
+        done = await self._ledger.commit(operations, now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+        if not done.refused:
+            self.made += 1
+            return True
+        # The rest was written before a crash (`same`, `changed`), or a person was faster (`conflict`, `ended`).
+        if done.refused[0] in ("expired", "full"):
+            self.refused += 1
+        return False
+
+
+def _actor(detector: str) -> str:
+    return f"fds:{detector}"
+
+
+def _note(decision: Decision, action: str, target: str, details: Mapping[str, Any]) -> AuditNote:
+    more = {"decision": decision.pid, **({} if decision.campaign is None else {"campaign": decision.campaign})}
+    return AuditNote(actor=_actor(decision.detector), action=action, target=target, details={**details, **more})
 
 
 def entry_number(entry: str, number: int) -> Name:

@@ -18,9 +18,11 @@ from typing import Final
 from haetae_policy import StoreUnavailable
 from haetae_policy.io.commands import Commands
 from haetae_policy.io.connect import RedisSettings, connect, connect_blocking
+from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore, StoreSettings
 from redis.asyncio import Redis
 
+from haetae_fds.delivery.levels import all_shards
 from haetae_fds.event import Event
 from haetae_fds.io.checkpoints import CheckpointFolder
 from haetae_fds.io.feedback import Labels
@@ -36,7 +38,7 @@ _BLOCK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """`most`: shards this process takes at most."""
+    """`shards`: as the gateways spread events. `most`: shards this process takes at most."""
 
     redis_url: str
     prefix: str
@@ -68,6 +70,8 @@ class FdsProcess:
         self._leases = Leases(self._commands, worker=settings.name, prefix=settings.prefix)
         self._modes = Modes(self._commands, prefix=settings.prefix)
         self._store = PolicyStore(client, StoreSettings(prefix=settings.prefix))
+        # One for all shards: they take their places in the audit trail one after another, not against each other.
+        self._ledger = Ledger(client, StoreSettings(prefix=settings.prefix))
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._past: dict[int, Counts] = {}
         self.workers: dict[int, ShardWorker] = {}
@@ -75,8 +79,8 @@ class FdsProcess:
 
     @property
     def shards(self) -> int:
-        """How many shards there are."""
-        return self._settings.shards
+        """How many shards there are, those by identity among them."""
+        return all_shards(self._settings.shards)
 
     def totals(self) -> dict[int, Counts]:
         """What was counted per shard since the process started, whoever had it in between."""
@@ -98,7 +102,7 @@ class FdsProcess:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _take_free(self) -> None:
-        for shard in range(self._settings.shards):
+        for shard in range(self.shards):
             if shard in self._tasks or len(self._tasks) >= self._settings.most:
                 continue
             self.ready = False
@@ -119,9 +123,10 @@ class FdsProcess:
                 blocking=Commands(blocking, deadline_s=_DEADLINE),
                 leases=self._leases,
                 store=self._store,
+                ledger=self._ledger,
                 modes=self._modes,
                 folder=CheckpointFolder(self._settings.state / f"shard-{shard}"),
-                settings=WorkerSettings(checkpoint_s=self._settings.checkpoint_s),
+                settings=WorkerSettings(checkpoint_s=self._settings.checkpoint_s, shards=self._settings.shards),
                 new_engine=self._new_engine,
                 clock_ms=lambda: time.time_ns() // 1_000_000,
                 labels=self._labels,

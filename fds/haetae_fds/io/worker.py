@@ -22,15 +22,17 @@ from typing import Any, Final, Protocol
 
 from haetae_policy import StoreUnavailable
 from haetae_policy.io.commands import Commands
+from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore
 from redis.exceptions import ResponseError
 
-from haetae_fds.blob import FIELD, Blob, decode_blob
+from haetae_fds.blob import FIELD, Blob, decode_blob, encode_blob, stream_key
 from haetae_fds.decision import Decision, Mode, Subject
 from haetae_fds.delivery.checkpoint import Checkpoint
 from haetae_fds.delivery.effects import Live, effect_of
+from haetae_fds.delivery.levels import decides, homes_of
 from haetae_fds.errors import StateUnreadable
-from haetae_fds.event import Event, EventInvalid
+from haetae_fds.event import Event, EventInvalid, encode_event
 from haetae_fds.io.checkpoints import CheckpointFolder
 from haetae_fds.io.effects import Effects, entry_number
 from haetae_fds.io.feedback import DAMPED_MS, Labels, Word
@@ -44,6 +46,7 @@ _BLOCK_MS: Final = 200
 _BATCH: Final = 64
 _PAUSE: Final = 0.2
 _LOOK_SECONDS: Final = 0.25
+_CEILING: Final = 100_000
 
 
 class Observer(Protocol):
@@ -76,10 +79,13 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """`checkpoint_s`: seconds between two checkpoints."""
+    """`checkpoint_s`: seconds between two checkpoints. `shards`: as the gateways spread events; more when events are
+    handed on by identity (`delivery/levels.py`).
+    """
 
     checkpoint_s: float = 10.0
     lease_ms: int = LIFE_MS
+    shards: int = 1
 
 
 @dataclass(slots=True)
@@ -123,6 +129,7 @@ class ShardWorker:
         blocking: Commands,
         leases: Leases,
         store: PolicyStore,
+        ledger: Ledger,
         modes: Modes,
         folder: CheckpointFolder,
         settings: WorkerSettings,
@@ -131,7 +138,7 @@ class ShardWorker:
         labels: Labels,
         also: Callable[[Event], None] = _nobody,
     ) -> None:
-        """`also` sees every event that the engine sees, after it."""
+        """`also` sees every event of level 1, after the engine."""
         self._lease = lease
         self._commands = commands
         self._blocking = blocking
@@ -141,7 +148,7 @@ class ShardWorker:
         self._settings = settings
         self.engine = new_engine()
         self._live = Live()
-        self._effects = Effects(commands, store, lease, modes=modes, clock_ms=clock_ms)
+        self._effects = Effects(commands, store, ledger, lease, modes=modes, clock_ms=clock_ms)
         self._new_engine = new_engine
         self._clock_ms = clock_ms
         self._labels = labels
@@ -260,18 +267,35 @@ class ShardWorker:
             self._position = entry
             return
         self._count(blob)
-        number = 0
+        number, shard, shards = 0, self._lease.keys.shard, self._settings.shards
+        first = shard < shards
+        if first and shards > 1:
+            await self._hand_on(blob)
         for event in blob.events:
             for decision in self.engine.observe(event):
+                if not decides(decision, event, shard=shard, shards=shards):
+                    continue
                 effect = effect_of(decision, self._live)
                 await self._again(self._effects.apply, entry_number(entry, number), decision, effect)
                 number += 1
                 counts.decided[(decision.detector, decision.action.value, decision.mode.value, decision.op.value)] += 1
-            self._also(event)
+            if first:
+                self._also(event)
         if number:
             counts.decisions += number
             counts.made, counts.not_made = self._effects.made, self._effects.refused
         self._position = entry
+
+    async def _hand_on(self, blob: Blob) -> None:
+        """Give events with an identity to where that is at home, before our position moves: again rather than never."""
+        rows: dict[int, list[list[object]]] = {}
+        for event in blob.events:
+            for home in homes_of(event, self._settings.shards):
+                rows.setdefault(home, []).append(encode_event(event))
+        for home, chosen in rows.items():
+            key = stream_key(self._lease.keys.prefix, home)
+            data = encode_blob(chosen, source=blob.source)
+            await self._again(self._commands.call, "XADD", key, "MAXLEN", "~", _CEILING, "*", FIELD, data)
 
     def _count(self, blob: Blob) -> None:
         counts = self.counts
