@@ -37,16 +37,26 @@ def part_of(name: str) -> int:
     return _DEALT[stable(name) % 10]
 
 
+def _border(start: int, before: Sequence[int]) -> int:
+    """Return where a part begins: half way from the last attack that is over to the one it begins with."""
+    over = max((end for end in before if end < start), default=start)
+    return start if any(end >= start for end in before) else (over + start) // 2
+
+
 def split(rows: Sequence[Row]) -> Parts:
     """Divide rows. Raises TrainingFailed: fewer than three campaigns at different times, or too few rows in a part."""
     begins: dict[str, int] = {}
+    ends: dict[str, int] = {}
     for row in rows:
         if row.campaign is not None:
             begins[row.campaign] = min(row.ts, begins.get(row.campaign, row.ts))
-    starts = sorted(begins.values())
+            ends[row.campaign] = max(row.ts, ends.get(row.campaign, row.ts))
+    order = sorted(begins, key=lambda name: (begins[name], name))
+    starts = [begins[name] for name in order]
     if len(starts) < LEAST_CAMPAIGNS:
         raise TrainingFailed(f"{len(starts)} attacks are labelled; at least {LEAST_CAMPAIGNS} are needed")
-    borders = (starts[max(1, round(len(starts) * 0.6))], starts[max(2, round(len(starts) * 0.8))])
+    first, second = max(1, round(len(starts) * 0.6)), max(2, round(len(starts) * 0.8))
+    borders = tuple(_border(starts[at], [ends[name] for name in order[:at]]) for at in (first, second))
     if not starts[0] < borders[0] < borders[1]:
         raise TrainingFailed("the labelled attacks begin at the same time; they must follow each other")
     parts: tuple[list[Row], ...] = ([], [], [])

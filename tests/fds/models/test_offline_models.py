@@ -153,6 +153,11 @@ def test_attack_over_a_border_stays_on_the_side_it_began_on() -> None:
     assert "long" not in {one.campaign for one in (*parts.calibrate, *parts.test)}
 
 
+def test_plain_time_before_an_attack_belongs_to_its_part() -> None:
+    parts = split(world().rows)
+    assert min(one.ts for one in parts.test if one.campaign is None) < min(one.ts for one in parts.test if one.campaign)
+
+
 def test_too_few_attacks_or_people_are_refused_with_what_is_missing() -> None:
     with pytest.raises(TrainingFailed, match="at least 3"):
         split(world(days=2).rows)

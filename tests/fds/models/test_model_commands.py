@@ -1,0 +1,146 @@
+"""`haetae fds train`, `models`, `propose`, `labels`, and `replay` with models and rules: from files to decisions."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from haetae_demo.attack import SHAPES
+from haetae_fds.decision import Subject
+from haetae_fds.detectors.registry import DETECTORS
+from haetae_fds.io.feedback import Label, Labels, Word
+from haetae_fds.models.truth import Truth
+from haetae_policy.io.commands import Commands
+
+from tests.simulator.valkey import valkey
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("model-commands")]
+#: Of worlds on days of their own.
+SEEDS = (1, 2, 3, 4, 5, 7)
+CASES = ("stuffing_one_address", "object_search", "app_analysis")
+
+
+def haetae(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "haetae_cli.main", "fds", *words],
+        capture_output=True,
+        text=True,
+        check=check,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six small worlds on six days, each with one attack."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for seed in SEEDS:
+        haetae(
+            *("worlds", CASES[seed % 3], "--shape", "small", "--first-seed", str(seed), "--seeds", "1"),
+            *("--record", str(folder)),
+        )  # fmt: skip
+    return folder
+
+
+def sources(folder: Path) -> list[str]:
+    words = [str(path) for path in sorted(folder.glob("*.events"))]
+    for path in sorted(folder.glob("*.labels")):
+        words += ["--labels", str(path)]
+    return words
+
+
+@pytest.fixture(scope="module")
+def models(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "m"
+    card = haetae("train", *sources(recordings), "--out", str(folder)).stdout
+    assert "# model_offline version 1" in card
+    return folder
+
+
+def test_worlds_lie_on_different_days() -> None:
+    assert len({SHAPES["small"](seed).start_ms // 86_400_000 for seed in SEEDS}) == len(SEEDS)
+
+
+def test_trained_version_begins_in_shadow_and_takes_a_name_to_act(models: Path) -> None:
+    where = ("--models", str(models))
+    assert "shadow" in haetae("models", "show", "model_offline", *where).stdout
+    refused = haetae("models", "promote", "model_offline", *where, check=False)
+    assert refused.returncode != 0
+    assert "14 days" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    haetae("models", "promote", "model_offline-1", *where, "--owner", "kim", "--by", "lee", "--why", "trial")
+    listed = haetae("models", *where).stdout
+    assert "owner kim; trial" in listed
+    haetae("models", "shadow", "model_offline", *where)
+
+
+def test_replay_with_models_decides_what_rules_alone_would_and_explains_itself(models: Path, recordings: Path) -> None:
+    events = str(next(iter(sorted(recordings.glob("stuffing_one_address*.events")))))
+    plain = [json.loads(line) for line in haetae("replay", events).stdout.splitlines()]
+    beside = [json.loads(line) for line in haetae("replay", "--models", str(models), events).stdout.splitlines()]
+    watched = [one for one in beside if one["detector"] == "model_challenger"]
+    assert watched
+    assert all(one["mode"] == "shadow" and "usually" in one["why"] for one in watched)
+    # In shadow a model changes nothing that acts.
+    assert [one for one in beside if one["mode"] == "enforce"] == [one for one in plain if one["mode"] == "enforce"]
+
+
+def test_proposed_rules_are_written_in_shadow_and_can_be_replayed(recordings: Path, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.json"
+    table = haetae("propose", *sources(recordings), "--out", str(rules)).stdout
+    assert "proposed_1" in table
+    written = orjson.loads(rules.read_bytes())["rules"]
+    assert all(rule["mode"] == "shadow" and rule["backtest"]["people_hit_per_day"] == 0 for rule in written)
+    events = str(next(iter(sorted(recordings.glob("object_search*.events")))))
+    # What a built-in rule already refuses a proposed one need not decide, so it is tried alone.
+    alone = tmp_path / "settings.json"
+    alone.write_text(json.dumps({"detectors": {rule.name: {"mode": "off"} for rule in DETECTORS}}))
+    answer = haetae("replay", "--settings", str(alone), "--rules", str(rules), events)
+    decided = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert any(one["detector"].startswith("proposed_") and one["mode"] == "shadow" for one in decided)
+
+
+def test_files_that_cannot_be_used_are_refused_in_a_sentence(tmp_path: Path, recordings: Path) -> None:
+    events = next(iter(recordings.glob("*.events")))
+    empty = tmp_path / "labels"
+    empty.write_bytes(b"")
+    for words in (
+        ("replay", "--models", str(tmp_path / "none"), str(events)),
+        ("replay", "--rules", str(tmp_path / "none"), str(events)),
+        ("train", str(events), "--labels", str(empty), "--out", str(tmp_path / "m")),
+        ("train", str(empty), "--labels", str(events), "--out", str(tmp_path / "m")),
+        ("propose", str(recordings / "none"), "--labels", str(empty), "--out", str(tmp_path / "r")),
+        ("models", "show", "--models", str(recordings)),
+        ("models", "show", "nobody", "--models", str(recordings)),
+    ):
+        done = haetae(*words, check=False)
+        assert done.returncode != 0, words
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.stderr.startswith("haetae"), done.stderr
+
+
+async def test_labels_come_out_as_lines_that_training_reads() -> None:
+    async with valkey() as server:
+        client = server.client()
+        labels = Labels(Commands(client, deadline_s=2), prefix="haetae:")
+        for number, word in enumerate((Word.CONFIRM, Word.FALSE_ALARM)):
+            await labels.add(
+                Label(
+                    at_ms=1000 + number, word=word, by="kim", policy_id=f"gone{number}", decision=f"fds_{number}",
+                    detector="spraying", subject=Subject(user="u1"), campaign="c",
+                )
+            )  # fmt: skip
+        await client.aclose()
+        done = await asyncio.to_thread(haetae, "labels", "--redis", f"unix://{server.socket}")
+    lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["word"], line["subject"]) for line in lines] == [
+        ("confirm", {"user": "u1"}),
+        ("false-alarm", {"user": "u1"}),
+    ]
+    truth = Truth()
+    truth.read(done.stdout.encode().splitlines())
+    assert [one.fraud for one in truth.verdicts] == [True, False]
