@@ -137,14 +137,16 @@ def evidence(**members: Any) -> dict[str, Any]:
 def decision(**members: Any) -> bytes:
     """A line of the fraud detection's decision log."""
     held = {
-        "ts": now_ms(), "op": "put", "mode": "shadow", "action": "block", "subject": {"ip": "203.0.113.9"},
-
-            "api": None,
-            "exp": now_ms() + 60_000,
-            "detector": "sequence",
-            "why": "order nobody follows",
-            "pid": "fds_9"
-        ,
+        "ts": now_ms(),
+        "op": "put",
+        "mode": "shadow",
+        "action": "block",
+        "subject": {"ip": "203.0.113.9"},
+        "api": None,
+        "exp": now_ms() + 60_000,
+        "detector": "sequence",
+        "why": "order nobody follows",
+        "pid": "fds_9",
         "numbers": [{"name": "surprise", "value": 9.1, "limit": 6.0}],
     }
     return orjson.dumps(held | members)

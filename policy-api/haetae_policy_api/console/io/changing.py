@@ -9,13 +9,13 @@ from typing import Any, Final
 from haetae_fds.errors import FeedbackInvalid
 from haetae_fds.io.feedback import Word, label_of
 from haetae_policy.audit import AuditNote
-from haetae_policy.errors import PolicyNotFound
+from haetae_policy.errors import PolicyInvalid, PolicyNotFound
 from haetae_policy.model import KINDS
 from starlette.responses import Response
 
 from haetae_policy_api.console.forms import policy_document, seconds
 from haetae_policy_api.console.io.visit import Visit
-from haetae_policy_api.errors import ApiProblem, Conflict, Invalid, VersionMismatch
+from haetae_policy_api.errors import ApiProblem, Conflict, Invalid, VersionMismatch, problem_of
 from haetae_policy_api.guards import judge
 from haetae_policy_api.service import changes, explain, pending
 from haetae_policy_api.service.context import epoch
@@ -38,8 +38,8 @@ async def preview(visit: Visit) -> Response:
         document.setdefault("action", "block")
         document.setdefault("reason", "-")  # not written yet while it is typed; the real request must have one
         policy = changes.read_request(visit.context, document, visit.caller, now_ms=visit.now_ms)
-    except Invalid as problem:
-        return visit.page("_preview.html", problem=problem, seen=None, judgement=None, policy=None)
+    except (Invalid, PolicyInvalid) as error:
+        return visit.page("_preview.html", problem=_told(error), seen=None, judgement=None, policy=None)
     seen = visit.context.traffic.preview(policy, now_ms=visit.now_ms)
     judgement = judge(policy, visit.caller, seen, settings=visit.context.settings, rules=visit.context.rules)
     return visit.page("_preview.html", problem=None, seen=seen, judgement=judgement, policy=policy.to_dict())
@@ -51,9 +51,13 @@ async def create(visit: Visit) -> Response:
         made = await changes.create(
             visit.context, policy_document(visit.form), visit.caller, now_ms=visit.now_ms, key=None
         )
-    except Invalid as problem:
-        return visit.page("new.html", status=422, filled=visit.form.values, problem=problem)
+    except (Invalid, PolicyInvalid) as error:
+        return visit.page("new.html", status=422, filled=visit.form.values, problem=_told(error))
     return _made(visit, made.body)
+
+
+def _told(error: Invalid | PolicyInvalid) -> ApiProblem:
+    return error if isinstance(error, Invalid) else problem_of(error)
 
 
 def _made(visit: Visit, body: Any) -> Response:
