@@ -169,10 +169,10 @@ class Gateways:
         events: bool = True,
     ) -> tuple[Address, Process]:
         """Start a gateway for a row and wait until it says it is ready (or do not)."""
+        directory = self._configure(row, events=events)
         listen, admin = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
         if row == SESSION and self._sessions is not None:
             listen = self._sessions.gateway
-        directory = self._configure(row, events=events)
         arguments = ["--config", str(directory), "--workers", str(workers)]
         arguments += ["--listen", f"{listen[0]}:{listen[1]}", "--admin", f"{admin[0]}:{admin[1]}"]
         command = [sys.executable, *launcher, "haetae_edge", *arguments]

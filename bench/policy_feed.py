@@ -158,6 +158,7 @@ async def flood(place: Stage, rate: int, seconds: int) -> int:
     settings = StoreSettings(deadline_s=5.0)
     reports, store = WorkerReports(client, settings), PolicyStore(client, settings)
     before = await store.head()
+    spent_before = {process.name: process.cpu_seconds() for process in place.world.processes}
     stop = asyncio.Event()
     serving = asyncio.create_task(_serve(place, stop))
     watching = asyncio.create_task(_watch(reports, store, stop))
@@ -182,6 +183,9 @@ async def flood(place: Stage, rate: int, seconds: int) -> int:
         f"all had everything {1000 * caught_up:.0f} ms after the last answer"
     )
     print(f"requests served meanwhile: {len(latencies)}, {refused} refused, {_spread(latencies)}")
+    spent = {process.name: process.cpu_seconds() - spent_before[process.name] for process in place.world.processes}
+    told = ", ".join(f"{name.partition('-web')[0]} {1e6 * took / made:.0f} us" for name, took in spent.items())
+    print(f"processor time for each policy: {told}")
     lost = sum(report.seq != after.seq for report in last) + (states != {"following"})
     print(f"states of the workers meanwhile: {sorted(states)} (anything lost or out of order ends `following`)")
     print(f"memory of a worker: {_resident(place.gateway) >> 20} MB")

@@ -1,12 +1,12 @@
 """``haetae policy-api``: the service that makes, guards, explains and audits block policies."""
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
 from pathlib import Path
 
+import uvloop
 import yaml
 from haetae_policy_api.errors import SettingsInvalid
 from haetae_policy_api.io.server import Options, serve
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         development=args.insecure_development,
     )
     try:
-        asyncio.run(serve(options))
+        uvloop.run(serve(options))
     except (SettingsInvalid, ValueError) as error:
         raise InputInvalid(str(error)) from error
     return 0

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-from haetae_policy.record import Record
+from msgspec import UNSET
+
+from haetae_policy.model import Subject
+from haetae_policy.record import Record, decode_record, subject_of
+from haetae_policy.wire import decode_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +27,29 @@ class Delete:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A policy that a log or a snapshot has put into the table, for those who are told of it; read when asked.
+
+    Both raise nothing: the table could read it.
+    """
+
+    encoded: bytes
+    seq: int
+
+    @property
+    def record(self) -> Record:
+        """The whole record."""
+        return decode_record(self.encoded)
+
+    @property
+    def subject(self) -> Subject:
+        """Whom it is about, with less work than reading the whole record."""
+        wire = decode_wire(self.encoded)
+        if wire is None or wire.sub is UNSET:
+            return self.record.subject
+        return subject_of(wire.sub)
+
+
 Change = Put | Delete
+News = Arrived | Delete

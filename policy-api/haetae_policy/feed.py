@@ -21,7 +21,7 @@ Does not read the store (see `io.follower`) nor clocks.
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from haetae_policy.changes import Change, Delete, Put
+from haetae_policy.changes import Arrived, Delete, News, Put
 from haetae_policy.compact import decode_compact
 from haetae_policy.digest import BUCKET_MS, ExpiryDigest
 from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, EntryId, Head
@@ -100,7 +100,7 @@ class FeedFollower:
     def load(self, records: Sequence[bytes], changed: list[bytes] | None = None) -> None:
         """Take up to 65 536 records of the scan; those that changed the table are appended to `changed`.
 
-        `change_of` says what one of them puts. Raises FeedCorrupt, and is then BROKEN; `changed` is true even so.
+        Raises FeedCorrupt, and is then BROKEN; `changed` is true even so.
         """
         if self.state is not FeedState.LOADING:
             raise FeedCorrupt("a record came outside a snapshot")
@@ -117,10 +117,6 @@ class FeedFollower:
             if changed is not None:
                 changed.append(encoded)
         self._digest.add_sums(sums)
-
-    def change_of(self, encoded: bytes) -> Change:
-        """Return the change that a record of the scan has made."""
-        return Put(decode_record(encoded), seq=self.seq, digest=record_digest(encoded))
 
     def lose(self, reason: str) -> None:
         """The store has no log any more. What the table has stays; whatever log comes next is another one."""
@@ -142,7 +138,7 @@ class FeedFollower:
         self._settled = head
         self._compare_when_settled()
 
-    def feed(self, entry: Entry) -> Change | None:
+    def feed(self, entry: Entry) -> News | None:
         """Take the next entry of the log; return the change it made to the table, if any.
 
         Raises FeedCorrupt for a record without an envelope, and is then BROKEN.
@@ -160,11 +156,11 @@ class FeedFollower:
             self.seq = entry.seq
         else:
             self._break(f"expected entry {self.seq + 1}, got {entry.seq}")
-        change: Change | None = None
+        change: News | None = None
         if isinstance(entry, DeleteEntry):
             change = self._delete(entry)
         elif self._put(entry.record, entry.seq):
-            change = Put(decode_record(entry.record), seq=entry.seq)
+            change = Arrived(entry.record, entry.seq)
         self._compare_when_settled()
         return change
 
@@ -217,7 +213,7 @@ class FeedFollower:
         self._unreadable[error.pid] = (error.ver, error.exp_ms, digest)
         self._digest.add(error.exp_ms, digest)
 
-    def _delete(self, entry: DeleteEntry) -> Change | None:
+    def _delete(self, entry: DeleteEntry) -> Delete | None:
         shelved = self._unreadable.get(entry.pid)
         if shelved is not None and shelved[0] > entry.ver:
             return None

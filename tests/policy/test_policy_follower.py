@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from haetae_policy.changes import Change, Delete, Put
+from haetae_policy.changes import Arrived, Delete, News
 from haetae_policy.errors import StoreUnavailable
 from haetae_policy.facts import ApiFacts, Facts
 from haetae_policy.feed import FeedState
@@ -76,7 +76,7 @@ class Worker:
 
     def __init__(self, settings: RedisSettings, name: str = "w1", feed: FeedSettings = QUICK) -> None:
         self.table = PolicyTable()
-        self.changes: list[Change] = []
+        self.changes: list[News] = []
         self.client = connect(settings)
         self.reader = connect_blocking(settings, block_s=feed.block_s)
         self.feed = PolicyFeed(
@@ -133,7 +133,7 @@ async def test_worker_loads_what_is_there_and_then_follows(place: tuple[RedisSet
         await beat(store)
         seq = worker.feed.status().seq
         assert seq == 702
-        assert isinstance(worker.changes[-2], Put)
+        assert isinstance(worker.changes[-2], Arrived)
         assert isinstance(worker.changes[-1], Delete)
         status = worker.feed.status()
         assert (status.state, status.snapshots, status.failures, status.policies) == (FeedState.FOLLOWING, 1, 0, 700)

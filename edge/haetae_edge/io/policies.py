@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from haetae_policy import ApiFacts, Facts, Record, Verdict
-from haetae_policy.changes import Change, Put
+from haetae_policy.changes import Arrived, News
 from haetae_policy.errors import StoreUnavailable
 from haetae_policy.feed import FeedState
 from haetae_policy.io.connect import RedisSettings as Connection
@@ -197,10 +197,11 @@ class EdgePolicies:
         for listener in self._on_failure:
             listener()
 
-    def _changed(self, change: Change) -> None:
-        if isinstance(change, Put):
+    def _changed(self, change: News) -> None:
+        if isinstance(change, Arrived):
+            subject = change.subject
             for listener in self._listeners:
-                listener(change.record.subject)
+                listener(subject)
             for put in self._puts:
                 put(change.record)
         self._tell_changed()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from random import random
 from typing import Any, Final
 
-from haetae_policy.changes import Change
+from haetae_policy.changes import Arrived, News
 from haetae_policy.entries import Head, decode_entry, decode_head
 from haetae_policy.errors import FeedCorrupt, StoreUnavailable
 from haetae_policy.feed import FeedFollower, FeedState
@@ -89,7 +89,7 @@ class PolicyFeed:
         worker: str,
         store: StoreSettings,
         settings: FeedSettings | None = None,
-        on_change: Callable[[Change], None] | None = None,
+        on_change: Callable[[News], None] | None = None,
         on_snapshot: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random,
@@ -228,7 +228,7 @@ class PolicyFeed:
             self._follower.load(records, changed)
         finally:
             for encoded in changed:
-                self._announce(self._follower.change_of(encoded))
+                self._announce(Arrived(encoded, self._follower.seq))
 
     async def _head(self) -> Head:
         fields = await self._commands.call("HGETALL", self._keys.head)
@@ -273,7 +273,7 @@ class PolicyFeed:
                 await asyncio.sleep(0)
                 started = time.perf_counter()
 
-    def _announce(self, change: Change | None) -> None:
+    def _announce(self, change: News | None) -> None:
         if change is not None and self._on_change is not None:
             self._on_change(change)
 
