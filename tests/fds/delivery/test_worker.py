@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from haetae_fds.blob import encode_blob, stream_key
 from haetae_fds.decision import Mode
@@ -20,9 +21,11 @@ from haetae_fds.io.feedback import Labels, Word, give_feedback
 from haetae_fds.io.keys import GROUP, ShardKeys
 from haetae_fds.io.modes import OVERALL, Modes, take_back
 from haetae_policy import Policy, Source, SourceKind, make_policy_id, parse_new_policy
+from haetae_policy.audit import verify_chain
 from haetae_policy.identifiers import RANDOM_BYTES
 from haetae_policy.io.commands import Commands
-from haetae_policy.io.ledger import Ledger
+from haetae_policy.io.connect import RedisSettings, connect
+from haetae_policy.io.ledger import Ledger, Side
 from haetae_policy.io.store import PolicyStore, StoreSettings
 from haetae_policy.model import format_time
 
@@ -36,18 +39,20 @@ class Stand:
     def __init__(self, server: Valkey, folder: Path) -> None:
         self.server = server
         self.folder = folder
-        self.client = server.client()
-        self.store = PolicyStore(self.client, StoreSettings(prefix=PREFIX))
-        self.ledger = Ledger(self.client, StoreSettings(prefix=PREFIX))
+        # Patient: many workers starting at once keep a small machine busy.
+        self.client = connect(RedisSettings(f"unix://{server.socket}", connect_s=10.0, reply_s=10.0, pool_wait_s=10.0))
+        settings = StoreSettings(prefix=PREFIX, deadline_s=10.0)
+        self.store = PolicyStore(self.client, settings)
+        self.ledger = Ledger(self.client, settings)
         self.labels = Labels(Commands(self.client, deadline_s=5), prefix=PREFIX)
         self.modes = Modes(Commands(self.client, deadline_s=5), prefix=PREFIX)
         self.processes: list[asyncio.subprocess.Process] = []
         self.number = 0
 
-    async def worker(self, *, name: str = "w", shards: int = 1) -> asyncio.subprocess.Process:
+    async def worker(self, *, name: str = "w", shards: int = 1, kind: str = "counting") -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.fds.delivery.worker_process"),
-            *(str(self.server.socket), str(self.folder / name), name, str(shards)),
+            *(str(self.server.socket), str(self.folder / name), name, str(shards), kind),
             stderr=asyncio.subprocess.DEVNULL,
         )
         self.processes.append(process)
@@ -74,7 +79,7 @@ class Stand:
                 return found
 
     async def until(self, count: int) -> list[Policy]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while len(found := await self.policies()) < count:  # noqa: ASYNC110 - the store tells nobody
                 await asyncio.sleep(0.02)
         return found
@@ -317,7 +322,63 @@ async def test_taking_back_is_in_the_audit_trail(tmp_path: Path) -> None:
         made = await world.until(3)
         now = time.time_ns() // 1_000_000
         await take_back(world.store, world.ledger, detector="counting", since_ms=0, by="mina", now_ms=now)
-        (entry,) = await world.ledger.audit_page()
+        entry = (await world.ledger.audit_page())[0]
     found = entry.to_dict()
     assert (found["actor"], found["action"]) == ("mina", "take-back")
     assert sorted(found["details"]["policies"]) == sorted(policy.id for policy in made)
+
+
+async def test_every_decision_is_in_the_audit_trail_once_although_the_worker_was_killed(tmp_path: Path) -> None:
+    users = [f"u-{number}" for number in range(60)]
+    async with stand(tmp_path) as world:
+        for start in range(0, len(users), 20):
+            process = await world.worker()
+            for _ in range(ENOUGH):
+                await world.send(*(world.event(user) for user in users[start : start + 20]))
+            await world.until(start + 7)  # somewhere among its decisions
+            process.kill()
+            await process.wait()
+        await world.worker()
+        made = await world.until(len(users))
+        entries = [entry async for entry in world.ledger.audit_entries(up_to=(await world.ledger.audit_head()).seq)]
+        head = await world.ledger.audit_head()
+    told = [entry.to_dict() for entry in entries]
+    assert sorted(one["target"] for one in told) == sorted(policy.id for policy in made)
+    assert {(one["actor"], one["action"]) for one in told} == {("fds:counting", "create")}
+    assert all("evidence" not in one["details"]["policy"] for one in told)
+    verify_chain(entries, head=head)
+
+
+async def test_extending_and_taking_back_are_audited_too(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event("flood") for _ in range(ENOUGH)))
+        (policy,) = await world.until(1)
+        await world.send(world.event("flood"))
+        async with asyncio.timeout(10):
+            while (held := (await world.policies())[0]).version < 2:  # noqa: ASYNC110 - the store tells nobody
+                await asyncio.sleep(0.02)
+        newest = (await world.ledger.audit_page())[0].to_dict()
+    assert (newest["actor"], newest["action"], newest["target"]) == ("fds:counting", "extend", policy.id)
+    assert newest["details"]["to"] == format_time(held.expires_ms)
+
+
+async def test_what_needs_a_person_waits_for_one_once_and_acts_on_nobody_until_then(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        process = await world.worker()
+        await world.send(*(world.event("broad-1") for _ in range(ENOUGH)))
+        await world.send(*(world.event("u-2") for _ in range(ENOUGH)))
+        (only,) = await world.until(1)
+        assert only.subject.user == "u-2"
+        process.kill()
+        await process.wait()
+        await world.worker()
+        await world.send(*(world.event("u-3") for _ in range(ENOUGH)))
+        await world.until(2)
+        (raw,) = (await world.ledger.sides(Side.PENDING)).values()
+        told = [entry.to_dict() for entry in await world.ledger.audit_page()]
+    waiting = orjson.loads(raw)
+    assert waiting["policy"]["subject"] == {"user": "broad-1"}
+    assert waiting["policy"]["action"] == "block"
+    assert (waiting["by"], waiting["machine"]) == ("fds:counting", True)
+    assert [one["target"] for one in told if one["action"] == "create.ask"] == [waiting["id"]]

@@ -1,6 +1,6 @@
 """A worker in a process of its own, with an engine that is easy to predict; killed by the tests.
 
-python -m tests.fds.delivery.worker_process SOCKET STATE NAME SHARDS
+python -m tests.fds.delivery.worker_process SOCKET STATE NAME SHARDS [real]
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from haetae_fds import Engine, EngineSettings
 from haetae_fds.decision import Action, Decision, Mode, Number, Op, Subject, policy_id
 from haetae_fds.event import Event
 from haetae_fds.io.run import RunSettings, fds_process
@@ -16,10 +17,13 @@ from haetae_fds.io.run import RunSettings, fds_process
 PREFIX = "t:"
 ENOUGH = 5
 LIFE_MS = 600_000
+REAL = EngineSettings(narrow_ms=0)
 
 
 class CountingEngine:
-    """Blocks a user at the fifth event, once; `flood` in the name makes it a challenge that lasts longer each time."""
+    """Blocks a user at the fifth event, once; `flood` in the name makes it a challenge that lasts longer each time,
+    `broad` something that only a person may do.
+    """
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -34,7 +38,8 @@ class CountingEngine:
         count = self.count[event.user] = self.count.get(event.user, 0) + 1
         if count < ENOUGH or (count > ENOUGH and "flood" not in event.user):
             return []
-        action = Action.CHALLENGE if "flood" in event.user else Action.BLOCK
+        broad = "broad" in event.user
+        action = Action.CHALLENGE if "flood" in event.user else Action.ALERT if broad else Action.BLOCK
         subject = Subject(user=event.user)
         return [
             Decision(
@@ -50,6 +55,8 @@ class CountingEngine:
                 events=(event.id,),
                 pid=policy_id(subject, None, action),
                 numbers=(Number(name="events", value=count, limit=ENOUGH),),
+                approval=broad,
+                proposal="block" if broad else None,
             )
         ]
 
@@ -69,7 +76,11 @@ class CountingEngine:
         self.seen, self.count = pickle.loads(saved)  # noqa: S301 - our own
 
 
-async def main(socket: str, state: str, name: str, shards: str) -> None:
+def real_engine() -> Engine:
+    return Engine(REAL)
+
+
+async def main(socket: str, state: str, name: str, shards: str, kind: str = "counting") -> None:
     settings = RunSettings(
         redis_url=f"unix://{socket}",
         prefix=PREFIX,
@@ -78,7 +89,7 @@ async def main(socket: str, state: str, name: str, shards: str) -> None:
         shards=int(shards),
         checkpoint_s=0.2,
     )
-    async with fds_process(settings, new_engine=CountingEngine) as process:
+    async with fds_process(settings, new_engine=real_engine if kind == "real" else CountingEngine) as process:
         task = asyncio.create_task(process.run())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         try:
