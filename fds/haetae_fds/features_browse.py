@@ -6,6 +6,9 @@ population it is compared with. Not here: limits.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from haetae_fds.counters import Decay, Recent, note
@@ -19,6 +22,7 @@ BUSY_FLOOR: Final = 20
 _LOOK_OBJECTS: Final = 7
 _ENOUGH_ASKED: Final = 500
 _LOOK_RUN: Final = 5
+_RING: Final = 24
 _LOOK_MINUTE: Final = 100
 _LOOK_ITEMS: Final = 500
 
@@ -97,17 +101,48 @@ def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState, alone: bool) ->
                 api.deny_users = Recent(MIN10)
             api.deny_users.add(f.actor, now)
     if event.obj_n is not None:
-        if browse.last is not None:
-            step = event.obj_n - browse.last
-            if step and step == browse.step:
-                browse.run += 1
-                if browse.run >= _LOOK_RUN:
-                    f.triggers |= OBJECT
-            elif step:
-                if browse.run >= 3 and pair.hot <= now:
-                    api.runs.add(browse.run)
-                browse.step, browse.run = step, 1
-        browse.last = event.obj_n
+        _step(f, browse, pair, api, event.obj_n)
+
+
+def _step(f: Facts, browse: Browse, pair: Pair, api: ApiState, number: int) -> None:
+    """Follow the steps between object ids in the order of the requests' own times, whenever they are heard of."""
+    times, numbers, ts = browse.times, browse.numbers, f.event.ts
+    if times is None or numbers is None:
+        browse.times, browse.numbers = array("q", (ts,)), array("q", (number,))
+        return
+    place = bisect_right(times, ts)
+    late = place < len(times)
+    times.insert(place, ts)
+    numbers.insert(place, number)
+    if late:
+        step, run = _longest_run(numbers)
+        if run > browse.run:
+            browse.step, browse.run = step, run
+    else:
+        step = number - numbers[-2]
+        if step and step == browse.step:
+            browse.run += 1
+        elif step:
+            if browse.run >= 3 and pair.hot <= f.now:
+                api.runs.add(browse.run)
+            browse.step, browse.run = step, 1
+    if len(times) > _RING:
+        del times[0], numbers[0]
+    if browse.run >= _LOOK_RUN:
+        f.triggers |= OBJECT
+
+
+def _longest_run(numbers: array[int]) -> tuple[int, int]:
+    """Return the step and length of the longest run of equal steps."""
+    best, step, run = (0, 0), 0, 0
+    for before, after in pairwise(numbers):
+        if after == before:
+            continue
+        run = run + 1 if after - before == step else 1
+        step = after - before
+        if run > best[1]:
+            best = (step, run)
+    return best
 
 
 def _roll(browse: Browse, pair: Pair, api: ApiState, now: int) -> None:

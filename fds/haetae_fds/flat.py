@@ -36,8 +36,7 @@ def event_of(value: dict[str, Any]) -> Event:
     for name, item in value.items():
         if item is None or name not in _NAMES:
             continue
-        whole = name in _WHOLE and type(item) is float and item.is_integer()
-        read[name] = read_field(name, int(item) if whole else item)
+        read[name] = read_field(name, _settled(name, item))
     for name in ("id", "ts"):
         if name not in read:
             raise EventInvalid(name)
@@ -47,6 +46,14 @@ def event_of(value: dict[str, Any]) -> Event:
     return Event(**read)
 
 
+def _settled(name: str, item: object) -> object:
+    """Return a value in the one form it is kept in: whole numbers as such, anonymisers under one name."""
+    if name in _WHOLE and isinstance(item, float) and item.is_integer():
+        return int(item)
+    return "vpn/tor" if name == "ipc" and item in _ANONYMISERS else item
+
+
+_ANONYMISERS: Final = ("vpn", "tor")
 _WHOLE: Final = frozenset({"ts", "obj_n", "status", "bi", "bo", "n_items", "asn", "dev_age"})
 
 

@@ -7,6 +7,7 @@ Not here: how events change it (`features`), what is concluded from it (`detecto
 
 from __future__ import annotations
 
+from array import array
 from typing import Final
 
 from haetae_fds.counters import Decay, Recent, Spread
@@ -236,8 +237,8 @@ class Cluster:
 class Browse:
     """What one actor asked of one API: distinct objects, refusals, steps between ids, gaps between requests."""
 
-    __slots__ = ("alone", "denied", "gap_mean", "gap_square", "gaps", "hour", "hour_at", "items", "last", "objects",
-                 "peak", "requests", "run", "sample", "step", "window_at")  # fmt: skip
+    __slots__ = ("alone", "denied", "gap_mean", "gap_square", "gaps", "hour", "hour_at", "items", "numbers", "objects",
+                 "peak", "requests", "run", "sample", "step", "times", "window_at")  # fmt: skip
 
     def __init__(self, now: int) -> None:
         self.objects = Recent(MIN10)
@@ -249,7 +250,9 @@ class Browse:
         self.alone = 0
         self.requests = 0
         self.hour_at = now
-        self.last: int | None = None
+        # Ids and times of the latest requests, in arrays since there are many of these.
+        self.numbers: array[int] | None = None
+        self.times: array[int] | None = None
         self.step = 0
         self.run = 0
         self.gap_mean = 0.0

@@ -205,6 +205,18 @@ class Bazaar:
         self.queue.clear()
         return pickle.dumps(engine.dump())
 
+    def record(self, *, warm: bool = False) -> list[Fields]:
+        """Events as a recording has them: two plain hours, or the scene with plain life beside it, undefended."""
+        self.plain(7200 if warm else SCENE_MS / 1000, offset_s=-7200 if warm else 0)
+        until = START + 2 * HOUR + (0 if warm else SCENE_MS)
+        name = "w" if warm else "s"
+        events = [
+            {"id": f"{name}{next(self.numbers)}", "ts": now, "pol": "allow", **fields, "who": who}
+            for now, who, fields in self._run(until)
+        ]
+        self.queue.clear()
+        return events
+
     def play(self, warm: bytes | None) -> Outcome:
         """Play what was added beside plain life, closed loop."""
         engine = Engine(SETTINGS)
