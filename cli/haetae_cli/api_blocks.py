@@ -111,6 +111,23 @@ class ApiBlocks:
             facts=found["facts"],
         )
 
+    async def waiting(self) -> list[dict[str, Any]]:
+        """What waits for a second person, oldest first: policy, who asked (`by`), why it waits (`reasons`)."""
+        found: list[dict[str, Any]] = (await self._send("GET", "/v1/pending"))["pending"]
+        return found
+
+    async def approve(self, policy_id: str) -> Effect:
+        """Put a waiting policy in force, as the second person, and see how far it has come."""
+        began_ms = int(time.time() * 1000)
+        made = await self._send("POST", f"/v1/pending/{quote(policy_id, safe='')}/approve", {})
+        found = await self._until_in_force(made["seq"], since_ms=began_ms)
+        policy = _policy(made["policy"])
+        return Effect(policy=policy, applied=found["applied"], workers=found["workers"], after_ms=found["after_ms"])
+
+    async def reject(self, policy_id: str, *, reason: str) -> None:
+        """Drop a waiting policy."""
+        await self._send("POST", f"/v1/pending/{quote(policy_id, safe='')}/reject", {"reason": reason})
+
     async def _send(
         self,
         method: str,

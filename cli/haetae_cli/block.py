@@ -17,6 +17,7 @@ from haetae_policy.model import format_time
 from haetae_cli.api_blocks import TerminalBlocks, open_api_blocks
 from haetae_cli.blocks import open_blocks
 from haetae_cli.errors import InputInvalid
+from haetae_cli.policy import store_url
 from haetae_cli.state import StateDirectory, default_state
 from haetae_cli.terminal import Terminal, printable
 
@@ -42,6 +43,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     remove = verbs.add_parser("remove", parents=[common], help="take a policy back")
     remove.add_argument("policy", metavar="POLICY_ID")
     remove.add_argument("--by", metavar="NAME", help="who takes it back (default: you)")
+    reset = verbs.add_parser(
+        "reset",
+        parents=[common],
+        help="after data was lost: what the store has now is all there is; gateways drop what they kept beside it",
+    )
+    reset.add_argument("--yes", action="store_true", help="without this nothing happens")
+    reset.add_argument("--by", metavar="NAME", help="who decides this, for the audit trail (default: you)")
     why = verbs.add_parser("why", parents=[common], help="explain a refusal, or what names a subject")
     why.add_argument("reference", nargs="?", metavar="REFERENCE", help="the ref of a refusal")
     _subject_arguments(why)
@@ -88,6 +96,8 @@ def _open(args: argparse.Namespace) -> AbstractAsyncContextManager[TerminalBlock
 
 
 async def _run(args: argparse.Namespace, terminal: Terminal) -> int:
+    if args.verb == "reset":
+        return await _reset(args, terminal)
     async with _open(args) as blocks:
         if args.verb == "add":
             await _add(args, blocks, terminal)
@@ -101,6 +111,16 @@ async def _run(args: argparse.Namespace, terminal: Terminal) -> int:
             terminal.line(json.dumps({"removed": args.policy}) if args.json else f"removed {args.policy}")
         else:
             await _why(args, blocks, terminal)
+    return 0
+
+
+async def _reset(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Always at the store itself: the API would refuse to lift blocks wholesale."""
+    if not args.yes:
+        raise InputInvalid("this lifts every block that gateways keep and the store has lost; repeat it with --yes")
+    async with open_blocks(store_url(args.redis, args.state)) as blocks:
+        await blocks.reset(by=args.by or _me())
+    terminal.line(json.dumps({"reset": True}) if args.json else "reset: gateways now hold what the store has")
     return 0
 
 

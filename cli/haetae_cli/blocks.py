@@ -111,6 +111,16 @@ class Blocks:
             note = AuditNote(actor=by, action="revoke", target=policy_id, details={"version": policy.version})
             await self._commit([EndPolicy(policy=policy, by=by), note], now_ms=_now_ms())
 
+    async def reset(self, *, by: str) -> None:
+        """Declare what the store has the whole truth: gateways drop what they kept of a log that was lost."""
+        with said():
+            now_ms = _now_ms()
+            note = AuditNote(actor=by, action="reset", target="log")
+            done = await self.ledger.commit([note], now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+            if done.refused:
+                raise BlockRefused("the store refused to note the reset")
+            await self.store.reset(now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
+
     async def _commit(self, operations: list[Operation], *, now_ms: int) -> int:
         done = await self.ledger.commit(operations, now_ms=now_ms, epoch_randomness=os.urandom(EPOCH_BYTES))
         if done.refused:
