@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 from haetae_fds import Mode
 from haetae_fds.io.modes import OVERALL
@@ -15,7 +16,13 @@ _BY = "haetae up"
 
 
 async def start_fds(
-    children: Children, state: StateDirectory, redis_url: str, *, listen: str, mode: Mode | None
+    children: Children,
+    state: StateDirectory,
+    redis_url: str,
+    *,
+    listen: str,
+    mode: Mode | None,
+    models: Path | None = None,
 ) -> tuple[Child, str]:
     """Switch to `mode` (None: leave the switch) and start a worker; returns it and where it says it is ready."""
     if mode is not None:
@@ -25,6 +32,8 @@ async def start_fds(
         sys.executable, "-m", "haetae_cli.main", "fds", "run",
         "--state", str(state.fds), "--metrics", listen, "--name", "local",
     ]  # fmt: skip
+    if models is not None:
+        command += ["--models", str(models)]
     child = await children.start("fds", command, environment={"HAETAE_REDIS_URL": redis_url})
     return child, f"http://{listen}/readyz"
 

@@ -54,6 +54,8 @@ class StackOptions:
     envoy: bool = False
     fds: Mode | None = None
     """Switch fraud detection to this; None leaves it as it is switched."""
+    fds_models: Path | None = None
+    """A folder of models for it; None is rules only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +250,7 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
             "ISSUER_JWKS_URI": f"{ports.issuer.url}/jwks.json",
             "PASSPORT_ISSUER": PASSPORT_ISSUER,
             "BANK_URI": ports.bank.url,
+            "CONSOLE_URI": ports.policy_api.url,
             **gateway_environment(
                 oidc_secret,
                 provider=ports.provider.url,
@@ -257,7 +260,8 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
         }
         fronts = [await _policy_api(children, state, ports, store.url)]
         listen = f"{HOST}:{ports.fds.number}"
-        fronts.append(await start_fds(children, state, store.url, listen=listen, mode=options.fds))
+        fds = await start_fds(children, state, store.url, listen=listen, mode=options.fds, models=options.fds_models)
+        fronts.append(fds)
         fronts += [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
         await _all_ready(children, session, fronts)
         await _all_ready(children, session, await _behind_gateways(ports, children))

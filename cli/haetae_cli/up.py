@@ -48,6 +48,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=[mode.value for mode in Mode],
         help="switch fraud detection (default: as it was; at first: enforce)",
     )
+    parser.add_argument(
+        "--fds-models", type=Path, metavar="DIR", help="judge with these models too (default: rules only)"
+    )
     parser.add_argument("--envoy", action="store_true", help="put Envoy in front of the Secure gateway")
 
 
@@ -72,6 +75,7 @@ def _options(args: argparse.Namespace, state: StateDirectory) -> StackOptions:
         store_port=args.store_port,
         envoy=args.envoy,
         fds=None if args.fds is None else Mode(args.fds),
+        fds_models=None if args.fds_models is None else args.fds_models.absolute(),
     )
 
 
