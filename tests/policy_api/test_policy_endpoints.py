@@ -312,3 +312,38 @@ async def test_snapshot_holds_what_the_edges_hold(world: World) -> None:
     snapshot = (await world.send("feeder", "GET", "/v1/feed")).json()
     assert [record["pid"] for record in snapshot["records"]] == [made["policy"]["id"]]
     assert snapshot["seq"] == made["seq"]
+
+
+@pytest.mark.parametrize(
+    ("who", "media", "status"),
+    [(None, "application/json", 401), ("viewer", "application/json", 403), ("analyst", "text/plain", 415)],
+)
+async def test_body_of_a_caller_who_may_not_send_one_is_never_read(
+    world: World, who: str | None, media: str, status: int
+) -> None:
+    read: list[bytes] = []
+    headers = {"content-type": media} | ({} if who is None else {"x-caller": who})
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        read.append(b"[" * 1000)
+        return {"type": "http.request", "body": read[-1], "more_body": len(read) < 3}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/policies/batch",
+        "raw_path": b"/v1/policies/batch",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    await world.app(scope, receive, send)
+    assert sent[0]["status"] == status
+    assert read == []

@@ -5,18 +5,17 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 
 from haetae_policy_api.errors import Invalid, RequestMalformed, VersionRequired
 from haetae_policy_api.io.answers import answer, documented, json
-from haetae_policy_api.io.caller import allowed
+from haetae_policy_api.io.caller import Admitted, GuardedRoute
 from haetae_policy_api.io.schemas import Batch, Because, ExceptionBody, Extension, NewPolicy
-from haetae_policy_api.roles import Caller
 from haetae_policy_api.service import batches, changes, explain, listing, pending
 from haetae_policy_api.service.context import Context
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=GuardedRoute)
 _ETAG = re.compile(r'"([1-9][0-9]{0,9})"', re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 PolicyId = Annotated[str, Path(pattern="^pol_[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
@@ -61,9 +60,7 @@ def version_of(if_match: str | None) -> int:
     response_class=Response,
     responses={**CREATED, **documented(409, 415, 413, 429)},
 )
-async def create_policy(
-    request: Request, body: NewPolicy, caller: Annotated[Caller, Depends(allowed("create_policy"))], key: Key = None
-) -> Response:
+async def create_policy(request: Request, body: NewPolicy, caller: Admitted, key: Key = None) -> Response:
     """Make a policy. 202: it waits for a second person."""
     made = await changes.create(context_of(request), body.document(), caller, now_ms=now_ms(), key=key)
     return answer(made)
@@ -76,9 +73,7 @@ async def create_policy(
     response_class=Response,
     responses={**CREATED, **documented(409, 415, 413, 429)},
 )
-async def create_batch(
-    request: Request, body: Batch, caller: Annotated[Caller, Depends(allowed("create_batch"))], key: Key = None
-) -> Response:
+async def create_batch(request: Request, body: Batch, caller: Admitted, key: Key = None) -> Response:
     """Make thousands of policies: all take effect or none."""
     context = context_of(request)
     return answer(await batches.create_batch(context, body.documents(), caller, now_ms=now_ms(), key=key))
@@ -90,9 +85,7 @@ async def create_batch(
     response_class=Response,
     responses={**OBJECT, **documented(413, 415)},
 )
-async def preview_policy(
-    request: Request, body: NewPolicy, caller: Annotated[Caller, Depends(allowed("preview_policy"))]
-) -> Response:
+async def preview_policy(request: Request, body: NewPolicy, caller: Admitted) -> Response:
     """Whom a policy would have hit in the last minutes. Stores nothing."""
     context, now = context_of(request), now_ms()
     policy = changes.read_request(context, body.document(), caller, now_ms=now)
@@ -102,7 +95,7 @@ async def preview_policy(
 @router.get("/policies", operation_id="list_policies", response_class=Response, responses={**OBJECT, **documented(404)})
 async def list_policies(
     request: Request,
-    caller: Annotated[Caller, Depends(allowed("list_policies"))],
+    caller: Admitted,
     action: Short = None,
     mode: Short = None,
     source: Short = None,
@@ -126,9 +119,7 @@ async def list_policies(
 @router.get(
     "/policies/{policy_id}", operation_id="get_policy", response_class=Response, responses={**OBJECT, **documented(404)}
 )
-async def get_policy(
-    request: Request, policy_id: PolicyId, caller: Annotated[Caller, Depends(allowed("get_policy"))]
-) -> Response:
+async def get_policy(request: Request, policy_id: PolicyId, caller: Admitted) -> Response:
     """One policy in force, with its hits; its ETag is for changes."""
     context = context_of(request)
     held = await context.store.get(policy_id)
@@ -146,7 +137,7 @@ async def revoke_policy(
     request: Request,
     policy_id: PolicyId,
     body: Because,
-    caller: Annotated[Caller, Depends(allowed("revoke_policy"))],
+    caller: Admitted,
     key: Key = None,
     if_match: IfMatch = None,
 ) -> Response:
@@ -174,7 +165,7 @@ async def extend_policy(
     request: Request,
     policy_id: PolicyId,
     body: Extension,
-    caller: Annotated[Caller, Depends(allowed("extend_policy"))],
+    caller: Admitted,
     key: Key = None,
     if_match: IfMatch = None,
 ) -> Response:
@@ -204,7 +195,7 @@ async def except_policy(
     request: Request,
     policy_id: PolicyId,
     body: ExceptionBody,
-    caller: Annotated[Caller, Depends(allowed("except_policy"))],
+    caller: Admitted,
     key: Key = None,
 ) -> Response:
     """Make an exception to a policy: an `allow` policy for its subject or a part of it."""
@@ -214,7 +205,7 @@ async def except_policy(
 
 
 @router.get("/pending", operation_id="list_pending", response_class=Response, responses={**OBJECT, **documented()})
-async def list_pending(request: Request, caller: Annotated[Caller, Depends(allowed("list_pending"))]) -> Response:
+async def list_pending(request: Request, caller: Admitted) -> Response:
     """Policies that wait for a second person."""
     return json({"pending": await pending.list_pending(context_of(request))})
 
@@ -225,9 +216,7 @@ async def list_pending(request: Request, caller: Annotated[Caller, Depends(allow
     response_class=Response,
     responses={**OBJECT, **documented(404, 409, 413, 415)},
 )
-async def approve_pending(
-    request: Request, policy_id: PolicyId, caller: Annotated[Caller, Depends(allowed("approve_pending"))]
-) -> Response:
+async def approve_pending(request: Request, policy_id: PolicyId, caller: Admitted) -> Response:
     """Put a waiting policy in force; another person than asked for it."""
     return answer(await pending.approve(context_of(request), policy_id, caller, now_ms=now_ms()))
 
@@ -242,7 +231,7 @@ async def reject_pending(
     request: Request,
     policy_id: PolicyId,
     body: Because,
-    caller: Annotated[Caller, Depends(allowed("reject_pending"))],
+    caller: Admitted,
 ) -> Response:
     """Drop a waiting policy."""
     return answer(await pending.reject(context_of(request), policy_id, caller, reason=body.reason, now_ms=now_ms()))

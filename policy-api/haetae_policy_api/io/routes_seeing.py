@@ -2,26 +2,25 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from haetae_policy.audit import parse_anchor
 from haetae_policy.errors import AuditBroken
 from starlette.responses import Response, StreamingResponse
 
 from haetae_policy_api.errors import Invalid
 from haetae_policy_api.io.answers import documented, json
-from haetae_policy_api.io.caller import allowed
+from haetae_policy_api.io.caller import Admitted, GuardedRoute
 from haetae_policy_api.io.feed import Feed
 from haetae_policy_api.io.routes_policies import OBJECT, Limit, Short, context_of, now_ms
-from haetae_policy_api.roles import Caller
 from haetae_policy_api.service import explain, listing
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=GuardedRoute)
 
 
 @router.get("/why", operation_id="why", response_class=Response, responses={**OBJECT, **documented(404)})
 async def why(
     request: Request,
-    caller: Annotated[Caller, Depends(allowed("why"))],
+    caller: Admitted,
     reference: Annotated[str | None, Query(min_length=8, max_length=64)] = None,
     kind: Short = None,
     value: Short = None,
@@ -45,7 +44,7 @@ async def subject_timeline(
     request: Request,
     kind: Annotated[str, Path(max_length=16)],
     value: Annotated[str, Path(max_length=256)],
-    caller: Annotated[Caller, Depends(allowed("subject_timeline"))],
+    caller: Admitted,
     limit: Limit = 200,
 ) -> Response:
     """What is known of a subject, newest first."""
@@ -53,7 +52,7 @@ async def subject_timeline(
 
 
 @router.get("/convergence", operation_id="convergence", response_class=Response, responses={**OBJECT, **documented()})
-async def convergence(request: Request, caller: Annotated[Caller, Depends(allowed("convergence"))]) -> Response:
+async def convergence(request: Request, caller: Admitted) -> Response:
     """What each live worker of the gateways has applied."""
     return json(await listing.convergence(context_of(request), now_ms=now_ms()))
 
@@ -67,7 +66,7 @@ async def convergence(request: Request, caller: Annotated[Caller, Depends(allowe
 async def policy_convergence(
     request: Request,
     seq: Annotated[int, Path(ge=0, le=2**53 - 1)],
-    caller: Annotated[Caller, Depends(allowed("policy_convergence"))],
+    caller: Admitted,
     since_ms: Annotated[int | None, Query(ge=0, le=2**48)] = None,
 ) -> Response:
     """On how many workers the change with this number is in force; `since_ms` is when it was asked for."""
@@ -75,7 +74,7 @@ async def policy_convergence(
 
 
 @router.get("/feed", operation_id="feed_snapshot", response_class=Response, responses={**OBJECT, **documented()})
-async def feed_snapshot(request: Request, caller: Annotated[Caller, Depends(allowed("feed_snapshot"))]) -> Response:
+async def feed_snapshot(request: Request, caller: Admitted) -> Response:
     """Every policy in force as the edges hold it, and the place in the log to follow from."""
     feed: Feed = request.app.state.feed
     return json(await feed.snapshot())
@@ -89,7 +88,7 @@ async def feed_snapshot(request: Request, caller: Annotated[Caller, Depends(allo
 )
 async def feed_follow(
     request: Request,
-    caller: Annotated[Caller, Depends(allowed("feed_follow"))],
+    caller: Admitted,
     after: Annotated[str | None, Query(max_length=40)] = None,
     last: Annotated[str | None, Header(alias="Last-Event-ID", max_length=40)] = None,
 ) -> Response:
@@ -103,7 +102,7 @@ async def feed_follow(
 @router.get("/audit", operation_id="audit_list", response_class=Response, responses={**OBJECT, **documented(409)})
 async def audit_list(
     request: Request,
-    caller: Annotated[Caller, Depends(allowed("audit_list"))],
+    caller: Admitted,
     before: Annotated[int | None, Query(ge=1, le=2**53 - 1)] = None,
     limit: Limit = 100,
 ) -> Response:
@@ -116,7 +115,7 @@ async def audit_list(
 )
 async def audit_verify(
     request: Request,
-    caller: Annotated[Caller, Depends(allowed("audit_verify"))],
+    caller: Admitted,
     anchor: Annotated[str | None, Query(max_length=90)] = None,
 ) -> Response:
     """Check the whole trail, and against a head kept elsewhere. 409: it was tampered with."""
