@@ -4,11 +4,13 @@ Reads through the application layer only. Everything is bounded: refusals are th
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from haetae_fds.io.alert_log import LoggedAlert
 from haetae_policy.io.refusals import Refusal
 
+from haetae_policy_api.console.cases import seen_only
 from haetae_policy_api.service import listing, pending
 from haetae_policy_api.service.context import Context
 
@@ -18,11 +20,17 @@ MOST: Final = 3000
 _LATEST: Final = 12
 _REASONS: Final = 8
 _STALE_MS: Final = 5_000
-_ROLLED_BACK_MS: Final = 86_400_000
+_DAY_MS: Final = 86_400_000
+_TOLD: Final = 5
 
 
-async def overview(context: Context, *, now_ms: int) -> dict[str, Any]:
-    """Return what the overview shows; times are Unix milliseconds."""
+async def overview(
+    context: Context, *, told: Sequence[LoggedAlert], decided: Sequence[Mapping[str, Any]], now_ms: int
+) -> dict[str, Any]:
+    """Return what the overview shows; times are Unix milliseconds.
+
+    `told` are the spike alerts and `decided` the decisions of fraud detection, both newest first.
+    """
     recent = await context.refusals.recent(limit=MOST)
     fresh = [(ref, refusal) for ref, refusal in recent if refusal.at_ms > now_ms - WINDOW_S * 1000]
     reached = await listing.convergence(context, now_ms=now_ms)
@@ -36,7 +44,11 @@ async def overview(context: Context, *, now_ms: int) -> dict[str, Any]:
         "reached": reached,
         "up_to_date": sum(1 for worker in reached["workers"] if worker["behind"] == 0),
         "pending": len(waiting),
-        "alerts": await _alerts(context, reached, waiting, now_ms=now_ms),
+        "alerts": [
+            *await _alerts(context, reached, waiting, now_ms=now_ms),
+            *spikes(told, now_ms=now_ms),
+            *incidents(decided, now_ms=now_ms),
+        ],
     }
 
 
@@ -57,6 +69,24 @@ def series(fresh: Sequence[tuple[str, Refusal]], *, now_ms: int) -> list[list[in
     return [ends, [counts[end] for end in ends]]
 
 
+def spikes(told: Sequence[LoggedAlert], *, now_ms: int) -> list[dict[str, Any]]:
+    """Return the first word of each episode that has not ended, newest first."""
+    begun: dict[str, LoggedAlert] = {}
+    for alert in reversed(told):
+        if alert.kind == "end" or alert.at_ms <= now_ms - _DAY_MS:
+            begun.pop(alert.episode, None)
+        else:
+            begun.setdefault(alert.episode, alert)
+    newest = list(begun.values())[: -_TOLD - 1 : -1]
+    return [{"key": "alert.spike", "values": {"text": alert.text}, "href": "/#refusals"} for alert in newest]
+
+
+def incidents(decided: Sequence[Mapping[str, Any]], *, now_ms: int) -> list[dict[str, Any]]:
+    """Return what fraud detection told people in the window instead of acting, newest first."""
+    fresh = [one for one in seen_only(decided) if one["action"] == "alert" and one["ts"] > now_ms - WINDOW_S * 1000]
+    return [{"key": "alert.incident", "values": {"text": one["why"]}, "href": "/cases"} for one in fresh[:_TOLD]]
+
+
 async def _alerts(
     context: Context, reached: dict[str, Any], waiting: list[dict[str, Any]], *, now_ms: int
 ) -> list[dict[str, Any]]:
@@ -71,7 +101,7 @@ async def _alerts(
         alerts.append({"key": "alert.waiting", "values": {"count": len(waiting)}, "href": "/pending"})
     for entry in await context.ledger.audit_page(limit=200):
         told = entry.to_dict()
-        if told["action"] == "roll_back" and told["at_ms"] > now_ms - _ROLLED_BACK_MS:
+        if told["action"] == "roll_back" and told["at_ms"] > now_ms - _DAY_MS:
             values = {"hits": told["details"].get("hits", 0), "policy": told["target"]}
             alerts.append({"key": "alert.rolled_back", "values": values, "href": f"/policies/{told['target']}"})
     return alerts

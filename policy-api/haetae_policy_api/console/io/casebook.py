@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
+from haetae_fds.io.alert_log import LoggedAlert, newest_alerts
 from haetae_fds.io.feedback import Label, Labels, Word
 from haetae_fds.io.keys import ShardKeys
 from haetae_policy.errors import StoreUnavailable
@@ -64,6 +65,10 @@ class Casebook:
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
                 self.unreadable += 1
         return newest
+
+    async def told(self) -> list[LoggedAlert]:
+        """Return the newest spike alerts, newest first."""
+        return await newest_alerts(self._commands, prefix=self._prefix)
 
     async def add_label(self, label: Label) -> None:
         """Write a judgement down; every worker of the fraud detection learns from it."""

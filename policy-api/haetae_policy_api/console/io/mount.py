@@ -54,13 +54,14 @@ def mount_console(
     """Add the console's routes to `app`."""
     assets = load_assets()
     settings = context.settings
+    casebook = Casebook(client, prefix=settings.prefix, shards=settings.event_shards, deadline_s=deadline_s)
     desk = Desk(
         context=context,
         identify=identify,
-        casebook=Casebook(client, prefix=settings.prefix, shards=settings.event_shards, deadline_s=deadline_s),
+        casebook=casebook,
         assets=assets,
         environment=make_environment(assets),
-        shared=Shared(),
+        shared=Shared(casebook),
         clock=clock,
     )
     for method, path, operation, handler in PAGES:

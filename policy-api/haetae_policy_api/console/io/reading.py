@@ -37,7 +37,8 @@ async def show_policies(visit: Visit) -> Response:
         visit.context, filters=filters, limit=PAGE, after=visit.query("after") or None, now_ms=visit.now_ms
     )
     reached = await listing.convergence(visit.context, now_ms=visit.now_ms)
-    return visit.page("policies.html", filters=filters, listed=listed, reached=reached)
+    template = "_listed.html" if visit.wants_piece else "policies.html"
+    return visit.page(template, filters=filters, listed=listed, reached=reached)
 
 
 async def show_policy(visit: Visit) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from haetae_policy_api.console.io.casebook import Casebook
 from haetae_policy_api.console.overview import overview
 from haetae_policy_api.errors import TooMany
 from haetae_policy_api.service.context import Context
@@ -16,7 +17,8 @@ _FRESH_MS: Final = 1000
 class Shared:
     """One per application."""
 
-    def __init__(self) -> None:
+    def __init__(self, casebook: Casebook) -> None:
+        self._casebook = casebook
         self._lock = asyncio.Lock()
         self._read_ms = 0
         self._data: dict[str, Any] = {}
@@ -26,7 +28,8 @@ class Shared:
         """Return the overview, at most a second old; raises StoreUnavailable."""
         async with self._lock:
             if not 0 <= now_ms - self._read_ms < _FRESH_MS:
-                self._data = await overview(context, now_ms=now_ms)
+                told, decided = await self._casebook.told(), await self._casebook.decisions()
+                self._data = await overview(context, told=told, decided=decided, now_ms=now_ms)
                 self._read_ms = now_ms
             return self._data
 
