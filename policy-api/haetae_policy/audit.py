@@ -67,7 +67,8 @@ class AuditEntry:
 
 def concerns(told: Mapping[str, Any], policy_id: str) -> bool:
     """Whether an entry (as `AuditEntry.to_dict` returns it) tells of a policy, by itself or among others."""
-    return bool(told["target"] == policy_id or policy_id in told["details"].get("policies", ()))
+    among = told["details"].get("policies")
+    return bool(told["target"] == policy_id or (isinstance(among, list) and policy_id in among))
 
 
 def parse_anchor(text: str) -> AuditHead:

@@ -271,6 +271,8 @@ async def test_batch_of_many_is_stored_whole_or_not_at_all(world: World) -> None
     assert await world.context.store.head() is None
     made = await world.send("analyst", "POST", "/v1/policies/batch", {"policies": many})
     assert (made.status_code, made.json()["skipped"]) == (201, [])
+    told = (await world.send("analyst", "GET", "/v1/subjects/user/u-7")).json()["events"]
+    assert [event["change"]["action"] for event in told if event["what"] == "change"] == ["create"], "among the others"
     head = await world.context.store.head()
     assert head is not None
     assert head.count == 1000

@@ -51,7 +51,7 @@ async def create_batch(
         option=orjson.OPT_SORT_KEYS,
     )
     answer = Answer(status=201, body={"batch": batch_id, "ids": [new.policy.id for new in news]})
-    note = AuditNote(actor=caller.name, action="batch", target=batch_id, details={"policies": len(news)})
+    note = AuditNote(actor=caller.name, action="batch", target=batch_id, details={"count": len(news)})
     context.at_work.add(batch_id)
     try:
         done = await context.ledger.commit(

@@ -5,6 +5,7 @@ Answers are for colleagues, never for callers of the gateway. Everything is boun
 
 from typing import Any, Final
 
+from haetae_policy.audit import concerns
 from haetae_policy.errors import AddressInvalid, PolicyNotFound
 from haetae_policy.io.refusals import Refusal
 from haetae_policy.model import KINDS, Policy, Subject
@@ -45,8 +46,7 @@ async def timeline(context: Context, kind: str, value: str, *, now_ms: int, limi
     for entry in await context.ledger.audit_page(limit=_AUDIT_LOOKED_AT):
         told = entry.to_dict()
         subject = told["details"].get("policy", {}).get("subject", {})
-        among = ids.intersection(told["details"].get("policies", ()))
-        if told["target"] in ids or among or subject.get(kind) == value:
+        if subject.get(kind) == value or any(concerns(told, policy_id) for policy_id in ids):
             events.append({"at_ms": told["at_ms"], "what": "change", "change": told})
     requests = context.traffic.of_subject(_subject(kind, value), now_ms=now_ms, limit=limit)
     events += [{"at_ms": request["at_ms"], "what": "request", "request": request} for request in requests]
