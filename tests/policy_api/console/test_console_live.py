@@ -5,6 +5,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 import httpx
 import pytest
+from haetae_policy_api.console.io.casebook import Casebook
 from haetae_policy_api.console.io.live import event
 from haetae_policy_api.console.io.shared import MOST_WATCHERS, Shared
 from haetae_policy_api.errors import TooMany
@@ -70,8 +71,8 @@ async def test_stream_that_makes_no_sense_is_refused(desk: Console, path: str) -
     assert (await desk.get("vic", path)).status_code == 422
 
 
-def test_no_more_watchers_than_there_is_room_for() -> None:
-    shared = Shared()
+async def test_no_more_watchers_than_there_is_room_for(desk: Console) -> None:
+    shared = Shared(Casebook(desk.client, prefix="t:", shards=1, deadline_s=2.0))
     with ExitStack() as watchers:
         for _ in range(MOST_WATCHERS):
             shared.check_room()

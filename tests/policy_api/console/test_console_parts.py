@@ -5,9 +5,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from haetae_fds.io.alert_log import LoggedAlert
 from haetae_policy_api.console.cases import numbers, seen_only
 from haetae_policy_api.console.forms import Form, policy_document, read_form, seconds
-from haetae_policy_api.console.overview import STEP_S, WINDOW_S, series
+from haetae_policy_api.console.overview import STEP_S, WINDOW_S, incidents, series, spikes
 from haetae_policy_api.console.search import folded, meanings
 from haetae_policy_api.console.words import number, when
 from haetae_policy_api.errors import Invalid, RequestMalformed
@@ -133,3 +134,26 @@ def test_chart_has_every_step_of_the_window_also_where_nothing_happened() -> Non
     assert len(ends) == len(counts) == WINDOW_S // STEP_S
     assert {later - earlier for earlier, later in pairwise(ends)} == {STEP_S}
     assert sum(counts) == 0
+
+
+def told(minute: int, kind: str, episode: str) -> LoggedAlert:
+    return LoggedAlert(at_ms=minute * 60_000, kind=kind, episode=episode, gateway="app", text=f"{kind} of {episode}")
+
+
+def test_overview_shows_each_spike_that_is_not_over_once_and_none_of_yesterday() -> None:
+    newest_first = [
+        told(3001, "spike", "c"), told(3000, "end", "b"), told(2999, "spike", "b"), told(2998, "silence", "a"),
+        told(2997, "spike", "a"), told(10, "spike", "old"),
+    ]  # fmt: skip
+    shown = spikes(newest_first, now_ms=3002 * 60_000)
+    assert [alert["values"]["text"] for alert in shown] == ["spike of c", "spike of a"]
+    assert spikes([told(3000 + number, "spike", str(number)) for number in range(50)], now_ms=3060 * 60_000)[5:] == []
+
+
+def test_overview_shows_incidents_of_fraud_detection_but_no_decision_that_acts() -> None:
+    def decided(action: str, ts: int, why: str) -> dict[str, Any]:
+        return {"op": "put", "mode": "enforce", "action": action, "ts": ts, "why": why, "pid": why}
+
+    newest_first = [decided("alert", 2_000_000, "a release fails"), decided("block", 1_999_999, "stuffing")]
+    newest_first.append(decided("alert", 1_000, "long ago"))
+    assert [alert["values"]["text"] for alert in incidents(newest_first, now_ms=2_000_001)] == ["a release fails"]
