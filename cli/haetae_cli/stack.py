@@ -252,17 +252,13 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
             "BANK_URI": ports.bank.url,
             "CONSOLE_URI": ports.policy_api.url,
             **gateway_environment(
-                oidc_secret,
-                provider=ports.provider.url,
-                dashboard=ports.dashboard.url,
-                internal_port=internal_port,
+                oidc_secret, provider=ports.provider.url, dashboard=ports.dashboard.url, internal_port=internal_port
             ),
         }
         fronts = [await _policy_api(children, state, ports, store.url)]
         listen = f"{HOST}:{ports.fds.number}"
         fds = await start_fds(children, state, store.url, listen=listen, mode=options.fds, models=options.fds_models)
-        fronts.append(fds)
-        fronts += [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
+        fronts += [fds, *[await _edge(children, options, gateway, environment) for gateway in ports.gateways]]
         await _all_ready(children, session, fronts)
         await _all_ready(children, session, await _behind_gateways(ports, children))
     if options.envoy and ports.secure is not None:
