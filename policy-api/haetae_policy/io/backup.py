@@ -1,7 +1,8 @@
 """Backup and restore: every policy in force as one JSON line, and back into an empty or matching store.
 
 Rules kept: a restored policy is the same to its last field, version and approval; one that expired meanwhile is
-passed over; a policy that is there in another version is a conflict, never overwritten; restoring is audited, and
+passed over; one that was changed in the future, or comes twice, is no policy of a backup and stops the restore; a
+policy that is there in another version is a conflict, never overwritten; restoring is audited, and
 repeating it is harmless. The audit trail itself is not restored: a trail that could be imported could be replaced.
 """
 
@@ -20,6 +21,7 @@ from haetae_policy.parse import read_policy
 
 _CHUNK: Final = 100
 MAX_LINE: Final = 65_536
+_SKEW_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ async def import_lines(
 
     Raises PolicyInvalid (which line), PolicyConflict, StoreUnavailable; repeating is safe.
     """
-    policies = [_policy(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    policies = _read(lines, now_ms=now_ms)
     live = [policy for policy in policies if policy.expires_ms > now_ms]
     stored = already = 0
     for start in range(0, len(live), _CHUNK):
@@ -75,6 +77,22 @@ async def import_lines(
                     raise PolicyConflict(f"{policy.id} cannot be restored: {status}")
             chunk = left
     return Restored(stored=stored, already=already, expired=len(policies) - len(live))
+
+
+def _read(lines: Iterable[bytes], *, now_ms: int) -> list[Policy]:
+    """Return the policies of all lines; raises PolicyInvalid."""
+    policies: dict[str, Policy] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        policy = _policy(number, line)
+        if policy.id in policies:
+            raise PolicyInvalid((Problem(f"line {number}: id", "came in an earlier line"),))
+        # The longest life counts from the last change: one in the future would stretch it without end.
+        if policy.changed_ms > now_ms + _SKEW_MS:
+            raise PolicyInvalid((Problem(f"line {number}: changed", "is in the future"),))
+        policies[policy.id] = policy
+    return list(policies.values())
 
 
 def _policy(number: int, line: bytes) -> Policy:

@@ -119,6 +119,7 @@ class Ledger:
         """
         if not 0 < len(operations) <= MAX_OPERATIONS or len(epoch_randomness) != EPOCH_BYTES:
             raise ValueError(f"a commit has 1 to {MAX_OPERATIONS} operations and {EPOCH_BYTES} bytes for an epoch")
+        _check_once([one.policy for one in operations if isinstance(one, PutPolicy | EndPolicy)])
         async with self._lock:
             for _ in range(_ATTEMPTS):
                 keys, args, head = self._arguments(operations, now_ms, epoch_randomness, once)
@@ -143,6 +144,7 @@ class Ledger:
         """
         if not 0 < len(policies) <= MAX_OPERATIONS or len(epoch_randomness) != EPOCH_BYTES:
             raise ValueError(f"1 to {MAX_OPERATIONS} policies are added and {EPOCH_BYTES} bytes given for an epoch")
+        _check_once([new.policy for new in policies])
         k = self._keys
         keys = [k.head, k.live, k.meta, k.docs, k.buckets, k.expiries, k.ids, k.log, k.audit, k.audit_head, k.watched]
         rows: list[Argument] = []
@@ -261,6 +263,14 @@ class Ledger:
         if problems:
             raise PolicyInvalid(tuple(problems))
         return self._keys.subject(policy.subject)
+
+
+def _check_once(policies: Sequence[Policy]) -> None:
+    """The scripts check all before they write anything, so the second of two would not see the first: the sums that
+    every gateway compares would be wrong for good.
+    """
+    if len({policy.id for policy in policies}) != len(policies):
+        raise ValueError("a transaction changes each policy once")
 
 
 def _expected(head: AuditHead) -> tuple[str, str]:
