@@ -102,6 +102,15 @@ def is_watched(policy: Policy, prediction: Preview) -> bool:
     return acts and not alone and prediction.known and policy.approved_by is None
 
 
+def callers_jumped(*, callers: int, predicted: int, settings: Settings) -> bool:
+    """Whether refusals came from more callers than were predicted, by the factor.
+
+    Whoever is blocked decides how often they come back: were repetition enough, an attacker would take back the block
+    by hammering against it.
+    """
+    return callers > settings.rollback_factor * max(1, predicted)
+
+
 def jumped(*, hits: int, predicted_per_minute: float, elapsed_ms: int, settings: Settings) -> bool:
     """Whether refusals are beyond what was predicted, by the factor and above the floor of the settings."""
     minutes = max(1.0, elapsed_ms / 60_000)

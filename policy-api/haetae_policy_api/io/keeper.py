@@ -18,13 +18,15 @@ from haetae_policy.io.ledger import Operation, PutPolicy, Side, SideWrite
 from haetae_policy.model import Mode
 
 from haetae_policy_api.errors import ApiProblem
-from haetae_policy_api.guards import jumped
+from haetae_policy_api.guards import callers_jumped, jumped
 from haetae_policy_api.service.batches import finish_left
 from haetae_policy_api.service.context import Context, epoch
 from haetae_policy_api.service.pending import drop_old
 
 _LOG = logging.getLogger("haetae.policy-api")
 TURN_S: Final = 1.0
+_REFUSALS_LOOKED_AT: Final = 5000
+_WHO: Final = ("user", "device", "session", "ip")
 
 
 class Keeper:
@@ -68,12 +70,28 @@ async def watch_refusals(context: Context, *, now_ms: int) -> list[str]:
             elapsed_ms=elapsed_ms,
             settings=context.settings,
         )
-        if high:
+        if high and callers_jumped(
+            callers=await _callers(context, policy_id),
+            predicted=record.get("callers", 0),
+            settings=context.settings,
+        ):
             if await _roll_back(context, policy_id, raw, hits=hits[policy_id], now_ms=now_ms):
                 rolled_back.append(policy_id)
         elif over:
             await _forget(context, policy_id, raw, now_ms=now_ms)
     return rolled_back
+
+
+async def _callers(context: Context, policy_id: str) -> int:
+    """How many callers are among the newest refusals of a policy; one that names nobody counts for itself."""
+    refusals = await context.refusals.recent(limit=_REFUSALS_LOOKED_AT)
+    return len(
+        {
+            next((refusal.facts[kind] for kind in _WHO if refusal.facts.get(kind)), reference)
+            for reference, refusal in refusals
+            if refusal.policy_id == policy_id
+        }
+    )
 
 
 async def _roll_back(context: Context, policy_id: str, raw: bytes, *, hits: int, now_ms: int) -> bool:

@@ -18,7 +18,7 @@ from haetae_policy.parse import parse_new_policy
 
 from haetae_policy_api.errors import Invalid, NotAllowed, TooMany, VersionMismatch
 from haetae_policy_api.guards import Course, Judgement, check_rate, is_watched, judge, language_rules
-from haetae_policy_api.roles import Caller
+from haetae_policy_api.roles import Caller, Role
 from haetae_policy_api.service.answers import Answer, Repeatable, refused
 from haetae_policy_api.service.context import Context, epoch
 from haetae_policy_api.traffic import Preview
@@ -87,7 +87,7 @@ async def make_exception(
 async def extend(
     context: Context, policy_id: str, *, version: int, expires_ms: int, caller: Caller, now_ms: int, key: str | None
 ) -> Answer:
-    """Give a policy another end; a wide one takes a second person who did not make it."""
+    """Give a policy another end. One that took a second person takes one again: an approver who did not ask for it."""
     request = Repeatable(context, caller, f"extend {policy_id}", key, [version, expires_ms])
     if (earlier := await request.earlier()) is not None:
         return earlier
@@ -96,9 +96,9 @@ async def extend(
     changed = held.extended(expires_ms=expires_ms, now_ms=now_ms)
     if expires_ms <= changed.changed_ms or expires_ms % 1000:
         raise Invalid("the policy is not valid", errors=[("expires", "must be later than now, on a whole second")])
-    if context.rules.is_wide(held.subject):
-        if caller.is_machine or caller.name == held.source.name:
-            raise NotAllowed("a policy for everyone is extended by another person than made it")
+    if held.approved_by is not None or context.rules.is_wide(held.subject):
+        if caller.role is None or caller.role < Role.APPROVER or caller.name == held.source.name:
+            raise NotAllowed("a policy that took a second person is extended by an approver who did not ask for it")
         changed = replace(changed, approved_by=caller.name)
     note = AuditNote(
         actor=caller.name,
@@ -208,7 +208,9 @@ def watch_record(policy: Policy, prediction: Preview, *, now_ms: int) -> bytes:
     """Return what is kept of a policy whose refusals are compared with the prediction; empty for most."""
     if not is_watched(policy, prediction):
         return b""
-    return orjson.dumps({"at_ms": now_ms, "per_minute": prediction.per_minute}, option=orjson.OPT_SORT_KEYS)
+    callers = max(prediction.users, prediction.devices, prediction.addresses)
+    record = {"at_ms": now_ms, "per_minute": prediction.per_minute, "callers": callers}
+    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
 
 
 async def _commit(

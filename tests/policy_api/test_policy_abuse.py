@@ -1,0 +1,90 @@
+"""What somebody who may do something tries in order to do more: each test is one way, and what stops it."""
+
+import time
+from typing import Any
+
+import pytest
+from haetae_policy.audit import AuditNote
+from haetae_policy.errors import PolicyInvalid
+from haetae_policy.io.backup import import_lines
+from haetae_policy.io.ledger import Ledger, NewPolicy, Operation, PutPolicy
+from haetae_policy.io.refusals import Refusal
+from haetae_policy.io.store import PolicyStore, StoreSettings
+from haetae_policy.parse import parse_policy
+from haetae_policy_api.io.keeper import watch_refusals
+from redis.asyncio import Redis
+
+from tests.policy.policy_strategies import document
+from tests.policy_api.test_policy_endpoints import EVERYONE, POLICY, World, events
+from tests.policy_api.test_policy_endpoints import world as world
+
+NOW = 1_777_629_600_000
+EPOCH = b"12345678"
+NOTE = AuditNote(actor="ada", action="create", target="x")
+NETWORK = {**POLICY, "subject": {"ip": "198.51.100.0/24"}}
+
+
+async def refuse(world: World, policy_id: str, *, times: int, addresses: int) -> None:
+    for number in range(times):
+        facts = {"ip": f"198.51.100.{number % addresses}"}
+        refusal = Refusal(policy_id=policy_id, action="block", why="manual", at_ms=int(time.time() * 1000), facts=facts)
+        await world.context.refusals.record(f"R{number}", refusal)
+
+
+async def test_attacker_who_hammers_against_a_block_does_not_take_it_back(world: World) -> None:
+    world.ring.add(events(1000) + events(2, ip="198.51.100.9"))
+    policy_id = (await world.send("analyst", "POST", "/v1/policies", NETWORK)).json()["policy"]["id"]
+    await refuse(world, policy_id, times=400, addresses=5)
+    assert await watch_refusals(world.context, now_ms=int(time.time() * 1000)) == []
+    assert (await world.context.store.get(policy_id)).mode.value == "enforce"
+
+
+async def test_block_that_refuses_many_more_callers_than_foretold_is_taken_back(world: World) -> None:
+    world.ring.add(events(1000) + events(2, ip="198.51.100.9"))
+    policy_id = (await world.send("analyst", "POST", "/v1/policies", NETWORK)).json()["policy"]["id"]
+    await refuse(world, policy_id, times=400, addresses=200)
+    assert await watch_refusals(world.context, now_ms=int(time.time() * 1000)) == [policy_id]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+async def test_approved_minutes_are_not_made_a_month_without_an_approver(world: World, wide: bool) -> None:
+    world.ring.add(events(90) + events(10, ip="198.51.100.9"))
+    asked = await world.send("analyst", "POST", "/v1/policies", EVERYONE if wide else NETWORK)
+    assert asked.json()["course"] == "pending"
+    policy_id = asked.json()["policy"]["id"]
+    await world.send("approver", "POST", f"/v1/pending/{policy_id}/approve")
+    path, month = f"/v1/policies/{policy_id}/extend", {"lasts_s": 2_592_000}
+    for who in ("analyst", "writer"):
+        assert (await world.send(who, "POST", path, month, if_match='"1"')).status_code == 403
+    assert (await world.send("approver", "POST", path, month, if_match='"1"')).status_code == 200
+
+
+async def test_one_policy_twice_in_a_transaction_is_refused_before_the_sums_go_wrong(client: Redis) -> None:
+    settings = StoreSettings(prefix="t:", deadline_s=5.0)
+    ledger = Ledger(client, settings)
+    made = [parse_policy(document(1)), parse_policy(document(1, reason="another"))]
+    puts: list[Operation] = [PutPolicy(policy=policy, expected=0) for policy in made]
+    with pytest.raises(ValueError, match="once"):
+        await ledger.commit(puts, now_ms=NOW, epoch_randomness=EPOCH)
+    news = [NewPolicy(policy=policy, document=policy.to_json()) for policy in made]
+    with pytest.raises(ValueError, match="once"):
+        await ledger.add_all(news, NOTE, now_ms=NOW, epoch_randomness=EPOCH)
+    assert await PolicyStore(client, settings).head() is None
+
+
+def twice() -> list[dict[str, Any]]:
+    return [document(1), document(2), document(1, reason="another")]
+
+
+def from_the_future() -> list[dict[str, Any]]:
+    far = {"created": "2030-01-01T00:00:00Z", "changed": "2030-01-01T00:00:00Z", "expires": "2030-01-30T00:00:00Z"}
+    return [document(1), {**document(2), **far}]
+
+
+@pytest.mark.parametrize("made", [twice, from_the_future])
+async def test_forged_backup_stores_nothing(client: Redis, made: Any) -> None:
+    settings = StoreSettings(prefix="t:", deadline_s=5.0)
+    lines = [parse_policy(one).to_json() for one in made()]
+    with pytest.raises(PolicyInvalid, match="line"):
+        await import_lines(Ledger(client, settings), lines, by="kim", now_ms=NOW, epoch_randomness=EPOCH)
+    assert await PolicyStore(client, settings).head() is None
