@@ -5,13 +5,14 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import orjson
 import pytest
 from haetae_fds.io.feedback import Labels, Word
 from haetae_policy.io.commands import Commands
 from haetae_policy.io.keys import Keys
 from redis.asyncio import Redis
 
-from tests.policy_api.console.desk import Console, decision, evidence, furnish, passport, requests
+from tests.policy_api.console.desk import Console, decision, evidence, furnish, now_ms, passport, requests
 
 NEW = {"user": "u-7", "action": "block", "reason": "customer called", "lasts_s": "600"}
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)>'{{7*7}}"""
@@ -249,6 +250,19 @@ async def test_overview_counts_refusals_workers_and_what_wants_attention(desk: C
     assert "1 change behind" in page
     assert ids["block"] not in page
     assert page.count("<rect x=") == 60
+
+
+async def test_overview_tells_of_a_spike_until_it_is_over(desk: Console) -> None:
+    minute = now_ms() // 60_000
+    spike = {
+        "at": minute * 60_000,
+        "kind": "spike",
+        "episode": "app/5xx/1",
+        "gateway": "app",
+        "text": "5xx rise at <app>",
+    }
+    await desk.client.xadd("t:fds:alerts", {"d": orjson.dumps(spike)})
+    assert "Requests: 5xx rise at &lt;app&gt;" in (await desk.get("vic", "/")).text
 
 
 async def test_overview_of_an_empty_store_says_so(desk: Console) -> None:
