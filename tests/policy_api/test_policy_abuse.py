@@ -1,17 +1,22 @@
 """What somebody who may do something tries in order to do more: each test is one way, and what stops it."""
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
-from haetae_policy.audit import AuditNote
-from haetae_policy.errors import PolicyInvalid
+from haetae_policy.audit import AuditHead, AuditNote
+from haetae_policy.errors import AuditBroken, PolicyInvalid
 from haetae_policy.io.backup import import_lines
+from haetae_policy.io.keys import Keys
 from haetae_policy.io.ledger import Ledger, NewPolicy, Operation, PutPolicy
 from haetae_policy.io.refusals import Refusal
 from haetae_policy.io.store import PolicyStore, StoreSettings
 from haetae_policy.parse import parse_policy
+from haetae_policy_api.errors import TooMany
+from haetae_policy_api.io.feed import MOST_SNAPSHOTS, Feed
 from haetae_policy_api.io.keeper import watch_refusals
+from haetae_policy_api.service.listing import audit_verify
 from redis.asyncio import Redis
 
 from tests.policy.policy_strategies import document
@@ -88,3 +93,54 @@ async def test_forged_backup_stores_nothing(client: Redis, made: Any) -> None:
     with pytest.raises(PolicyInvalid, match="line"):
         await import_lines(Ledger(client, settings), lines, by="kim", now_ms=NOW, epoch_randomness=EPOCH)
     assert await PolicyStore(client, settings).head() is None
+
+
+async def test_follower_is_let_go_after_its_time_and_comes_back_with_its_place(client: Redis) -> None:
+    ledger = Ledger(client, StoreSettings(prefix="t:", deadline_s=5.0))
+    for number in (1, 2):
+        put = PutPolicy(policy=parse_policy(document(number)), expected=0)
+        await ledger.commit([put], now_ms=NOW, epoch_randomness=EPOCH)
+    feed = Feed(client, prefix="t:", deadline_s=2.0, life_s=0.0)
+    seen = [event async for event in await feed.follow("0-0")]
+    assert [b"event: put" in event for event in seen] == [True, True]
+    place = seen[0].split(b"\n")[0].removeprefix(b"id: ").decode()
+    assert [event async for event in await feed.follow(place)] == seen[1:]
+
+
+async def test_snapshots_at_a_time_are_bounded(client: Redis) -> None:
+    feed = Feed(client, prefix="t:", deadline_s=5.0)
+    made = await asyncio.gather(*(feed.snapshot() for _ in range(MOST_SNAPSHOTS + 3)), return_exceptions=True)
+    assert [isinstance(one, TooMany) for one in made] == [False] * MOST_SNAPSHOTS + [True] * 3
+    assert (await feed.snapshot())["records"] == []
+
+
+async def noted(world: World, count: int) -> None:
+    for start in range(0, count, 500):
+        notes: list[Operation] = [NOTE] * min(500, count - start)
+        await world.context.ledger.commit(notes, now_ms=NOW, epoch_randomness=EPOCH)
+
+
+@pytest.mark.parametrize("count", [0, 499, 500, 1201])
+async def test_trail_of_any_length_is_verified_part_by_part(world: World, count: int) -> None:
+    await noted(world, count)
+    told = await audit_verify(world.context, anchor=None)
+    assert (told["entries"], told["head"]) == (count, str(await world.context.ledger.audit_head()))
+
+
+@pytest.mark.parametrize("seq", [1, 500, 501, 1200])
+async def test_anchor_in_any_part_is_compared(world: World, seq: int) -> None:
+    await noted(world, 1200)
+    entries = [entry async for entry in world.context.ledger.audit_entries(up_to=1200)]
+    good = AuditHead(seq, entries[seq - 1].hash)
+    assert (await audit_verify(world.context, anchor=good))["entries"] == 1200
+    for wrong in (AuditHead(seq, "0" * 64), AuditHead(1201, good.hash)):
+        with pytest.raises(AuditBroken):
+            await audit_verify(world.context, anchor=wrong)
+
+
+@pytest.mark.parametrize("seq", [1, 500, 501, 1200])
+async def test_entry_deleted_in_any_part_is_found(world: World, client: Redis, seq: int) -> None:
+    await noted(world, 1200)
+    await client.xdel(Keys("t:").audit, f"{seq}-0")
+    with pytest.raises(AuditBroken):
+        await audit_verify(world.context, anchor=None)

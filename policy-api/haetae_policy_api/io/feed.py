@@ -2,7 +2,8 @@
 
 Rules kept: the snapshot names the sequence number it is complete to; events carry the log's own identifiers, so that
 `Last-Event-ID` continues without a gap; a consumer whose place was trimmed away gets `event: reset` and loads a
-snapshot. The number of followers is bounded.
+snapshot. The number of followers, and of snapshots at a time, is bounded; a follower is let go after some minutes, so
+that whoever lost their right loses the feed, too (the client comes back with its place and is identified anew).
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from redis.asyncio import Redis
 from haetae_policy_api.errors import RequestMalformed, TooMany
 
 MOST_FOLLOWERS = 200
+MOST_SNAPSHOTS = 2
+LIFE_S = 900.0
 _POLL_S = 0.05
 _SCAN = 1000
 
@@ -28,16 +31,27 @@ _SCAN = 1000
 class Feed:
     """Reads what the edges read. `client` answers at once."""
 
-    def __init__(self, client: Redis, *, prefix: str, deadline_s: float) -> None:
+    def __init__(self, client: Redis, *, prefix: str, deadline_s: float, life_s: float = LIFE_S) -> None:
         self._commands = Commands(client, deadline_s=deadline_s)
         self._keys = Keys(prefix)
         self._followers = 0
+        self._snapshots = 0
+        self._life_s = life_s
 
     async def snapshot(self) -> dict[str, Any]:
-        """Return every record with the log's place before reading began; raises StoreUnavailable.
+        """Return every record with the log's place before reading began; raises StoreUnavailable, TooMany.
 
         Records may be newer than that place: following from it applies the same changes again, which is harmless.
         """
+        if self._snapshots >= MOST_SNAPSHOTS:
+            raise TooMany("a snapshot is being made for others", headers={"Retry-After": "5"})
+        self._snapshots += 1
+        try:
+            return await self._snapshot()
+        finally:
+            self._snapshots -= 1
+
+    async def _snapshot(self) -> dict[str, Any]:
         rows = await self._commands.call("HMGET", self._keys.head, "epoch", "seq", "id")
         epoch, seq, entry = (row.decode() if row is not None else None for row in rows)
         records, cursor = [], b"0"
@@ -62,7 +76,10 @@ class Feed:
         return self._events(after)
 
     async def _events(self, after: str) -> AsyncIterator[bytes]:
+        if self._followers >= MOST_FOLLOWERS:  # many may have been let in before the first of them began
+            return
         self._followers += 1
+        ends = asyncio.get_running_loop().time() + self._life_s
         try:
             first = await self._commands.call("XRANGE", self._keys.log, "-", "+", "COUNT", 1)
             if after != "0-0" and (not first or _place(first[0][0].decode()) > _place(after)):
@@ -75,6 +92,8 @@ class Feed:
                     fields = raw if isinstance(raw, dict) else dict(zip(raw[::2], raw[1::2], strict=True))
                     with suppress(FeedCorrupt):
                         yield _event(after, fields)
+                if asyncio.get_running_loop().time() >= ends:
+                    return
                 if not rows:
                     await asyncio.sleep(_POLL_S)
         finally:

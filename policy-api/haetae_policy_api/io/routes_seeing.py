@@ -73,7 +73,7 @@ async def policy_convergence(
     return json(await listing.in_force(context_of(request), seq, since_ms=since_ms, now_ms=now_ms()))
 
 
-@router.get("/feed", operation_id="feed_snapshot", response_class=Response, responses={**OBJECT, **documented()})
+@router.get("/feed", operation_id="feed_snapshot", response_class=Response, responses={**OBJECT, **documented(429)})
 async def feed_snapshot(request: Request, caller: Admitted) -> Response:
     """Every policy in force as the edges hold it, and the place in the log to follow from."""
     feed: Feed = request.app.state.feed

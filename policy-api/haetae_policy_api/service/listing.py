@@ -3,10 +3,10 @@
 A filtered page looks at a bounded number of policies; its cursor goes on from there, so pages may be short.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from haetae_policy.audit import AuditHead, verify_chain
+from haetae_policy.audit import EMPTY, AuditEntry, AuditHead, verify_chain
 from haetae_policy.io.workers import WorkerReport
 from haetae_policy.model import Policy
 
@@ -16,6 +16,7 @@ from haetae_policy_api.service.explain import with_hits
 FILTERS: Final = ("action", "mode", "source", "by", "user", "device", "gateway", "route", "ticket")
 _LOOKED_AT: Final = 5000
 _PAGE: Final = 500
+_CHECKED_AT_ONCE: Final = 500
 
 
 async def list_policies(
@@ -101,7 +102,25 @@ async def audit_list(context: Context, *, before: int | None, limit: int) -> dic
 
 
 async def audit_verify(context: Context, *, anchor: AuditHead | None) -> dict[str, Any]:
-    """Check the whole trail; raises AuditBroken."""
+    """Check the whole trail, a part at a time, however long it is; raises AuditBroken."""
     head = await context.ledger.audit_head()
-    entries = [entry async for entry in context.ledger.audit_entries(up_to=head.seq)]
-    return {"entries": verify_chain(entries, head=head, anchor=anchor), "head": str(head)}
+    at, count, part = EMPTY, 0, list[AuditEntry]()
+    async for entry in context.ledger.audit_entries(up_to=head.seq):
+        part.append(entry)
+        if len(part) == _CHECKED_AT_ONCE:
+            at, count, anchor = _verify_part(part, at, count, anchor)
+            part = []
+    if part:
+        at, count, anchor = _verify_part(part, at, count, anchor)
+    verify_chain((), after=at, head=head, anchor=anchor)
+    return {"entries": count, "head": str(head)}
+
+
+def _verify_part(
+    part: Sequence[AuditEntry], at: AuditHead, count: int, anchor: AuditHead | None
+) -> tuple[AuditHead, int, AuditHead | None]:
+    """Check entries that follow `at`; return their end, how many there were until then, and an anchor still to come."""
+    end = AuditHead(part[-1].seq, part[-1].hash)
+    here = anchor is not None and anchor.seq <= end.seq
+    count += verify_chain(part, after=at, head=end, anchor=anchor if here else None)
+    return end, count, None if here else anchor
