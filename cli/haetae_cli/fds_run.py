@@ -19,13 +19,14 @@ from pathlib import Path
 
 from haetae_fds import EngineSettings
 from haetae_fds.alerts import Alert
+from haetae_fds.decision import Decision
 from haetae_fds.delivery.checkpoint import CheckpointInvalid
 from haetae_fds.io.alert_log import alert_log
 from haetae_fds.io.alerts import SlackSink, log_alert
 from haetae_fds.io.checkpoints import CheckpointFolder
 from haetae_fds.io.metrics import FdsMetrics, side_port
 from haetae_fds.io.run import RunSettings, fds_process
-from haetae_fds.io.watch import Watch
+from haetae_fds.io.watch import Watch, incident_of
 
 from haetae_cli.blocks import PREFIX
 from haetae_cli.errors import CannotStart, InputInvalid
@@ -75,12 +76,23 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
     async with AsyncExitStack() as held:
         log = await held.enter_async_context(alert_log(url, prefix=args.prefix))
         sinks: list[Callable[[Alert], None]] = [log_alert, log.send]
+        # The store has incidents already: they are in the log of decisions.
+        loud: list[Callable[[Alert], None]] = [log_alert]
         if args.slack_webhook_file is not None:
-            sinks.append((await held.enter_async_context(_slack(args.slack_webhook_file))).send)
+            slack = (await held.enter_async_context(_slack(args.slack_webhook_file))).send
+            sinks.append(slack)
+            loud.append(slack)
+
+        def tell(decision: Decision) -> None:
+            alert = incident_of(decision)
+            if alert is not None:
+                for sink in loud:
+                    sink(alert)
+
         try:
             watch = Watch(CheckpointFolder(args.state / "alerts"), *sinks)
             process = await held.enter_async_context(
-                fds_process(run_settings, new_engine=new_engine, also=watch.observe)
+                fds_process(run_settings, new_engine=new_engine, also=watch.observe, tell=tell)
             )
         except (CheckpointInvalid, OSError, ValueError) as error:
             raise CannotStart(f"the worker cannot start: {error}") from error

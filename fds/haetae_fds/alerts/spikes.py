@@ -67,7 +67,11 @@ class Rise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """For people. `kind` is `spike`, `silence` or `end`; `episode` is the same from the first message to the last."""
+    """For people. `kind` is `spike`, `silence`, `end` or `incident`; `episode` is the same from the first message to
+    the last.
+
+    `text` says what an incident is; the others speak by their numbers.
+    """
 
     minute: int
     kind: str
@@ -76,6 +80,7 @@ class Alert:
     episode: str
     rises: tuple[Rise, ...] = ()
     contributors: tuple[tuple[str, int], ...] = ()
+    text: str = ""
 
 
 @dataclass(slots=True)

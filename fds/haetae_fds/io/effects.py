@@ -93,10 +93,10 @@ class Effects:
         if raw is not None:
             self._done = _read(raw)
 
-    async def apply(self, name: Name, decision: Decision, effect: Effect | None) -> None:
-        """Log a decision and do what it says, unless that has been done."""
+    async def apply(self, name: Name, decision: Decision, effect: Effect | None) -> bool:
+        """Log a decision and do what it says, unless that has been done; whether it is done now."""
         if name <= self._done:
-            return
+            return False
         keys, value = self._lease.keys, self._lease.value
         text = _write(name)
         answer = await self._commands.run(
@@ -111,6 +111,7 @@ class Effects:
         if await self._commands.run(_DONE, [keys.lease, keys.done], [value, text]) != 1:
             raise LeaseLost(keys.lease)
         self._done = name
+        return True
 
     async def _do(self, decision: Decision, effect: Effect) -> None:
         now_ms = self._clock_ms()

@@ -22,6 +22,7 @@ from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore, StoreSettings
 from redis.asyncio import Redis
 
+from haetae_fds.decision import Decision
 from haetae_fds.delivery.levels import all_shards
 from haetae_fds.event import Event
 from haetae_fds.io.checkpoints import CheckpointFolder
@@ -60,12 +61,14 @@ class FdsProcess:
         blocking: Callable[[], Redis],
         new_engine: Callable[[], Observer],
         also: Callable[[Event], None],
+        tell: Callable[[Decision], None],
     ) -> None:
         self._settings = settings
         self._commands = Commands(client, deadline_s=_DEADLINE)
         self._blocking = blocking
         self._new_engine = new_engine
         self._also = also
+        self._tell = tell
         self._labels = Labels(self._commands, prefix=settings.prefix)
         self._leases = Leases(self._commands, worker=settings.name, prefix=settings.prefix)
         self._modes = Modes(self._commands, prefix=settings.prefix)
@@ -131,6 +134,7 @@ class FdsProcess:
                 clock_ms=lambda: time.time_ns() // 1_000_000,
                 labels=self._labels,
                 also=self._also,
+                tell=self._tell,
             )
             await worker.run()
         finally:
@@ -153,9 +157,13 @@ class FdsProcess:
 
 @asynccontextmanager
 async def fds_process(
-    settings: RunSettings, *, new_engine: Callable[[], Observer], also: Callable[[Event], None] = lambda event: None
+    settings: RunSettings,
+    *,
+    new_engine: Callable[[], Observer],
+    also: Callable[[Event], None] = lambda event: None,
+    tell: Callable[[Decision], None] = lambda decision: None,
 ) -> AsyncIterator[FdsProcess]:
-    """Connect, and hand over a process that is ready to `run`. `also` sees every event too."""
+    """Connect, and hand over a process that is ready to `run`. `also` sees every event, `tell` every decision."""
     redis = RedisSettings(settings.redis_url, connect_s=1.0, reply_s=_DEADLINE, pool_wait_s=1.0)
     client = connect(redis)
     try:
@@ -165,6 +173,7 @@ async def fds_process(
             blocking=lambda: connect_blocking(redis, block_s=_BLOCK_SECONDS),
             new_engine=new_engine,
             also=also,
+            tell=tell,
         )
     finally:
         await client.aclose()

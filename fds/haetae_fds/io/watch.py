@@ -12,12 +12,31 @@ from collections.abc import Callable
 from typing import Final
 
 from haetae_fds.alerts import Alert, SpikeDetector, WindowCounter
+from haetae_fds.decision import Decision, Op
 from haetae_fds.delivery.checkpoint import Checkpoint
 from haetae_fds.event import Event
 from haetae_fds.io.checkpoints import CheckpointFolder
 
 _log = logging.getLogger("haetae.alerts")
 _SAVE_SECONDS: Final = 60.0
+
+
+INCIDENTS: Final = frozenset({"over_budget", "systemic_fault", "clock_skew"})
+
+
+def incident_of(decision: Decision) -> Alert | None:
+    """What people are woken for: our own faults, and detectors that were taken out of action. None for the rest."""
+    if decision.detector not in INCIDENTS or decision.op is not Op.PUT:
+        return None
+    gateway = None if decision.api is None else decision.api.gateway
+    return Alert(
+        minute=decision.ts // 60_000,
+        kind="incident",
+        gateway=gateway or "haetae",
+        errors=decision.detector,
+        episode=decision.campaign or decision.pid,
+        text=decision.why,
+    )
 
 
 class Watch:

@@ -114,8 +114,8 @@ def added(one: Counts, other: Counts) -> Counts:
     return Counts(**(values | {"newest_ms": newer.newest_ms, "behind_ms": newer.behind_ms}))
 
 
-def _nobody(event: Event) -> None:
-    """Nobody else looks at the events."""
+def _nobody(_: object) -> None:
+    """Nobody else looks."""
 
 
 class ShardWorker:
@@ -137,8 +137,9 @@ class ShardWorker:
         clock_ms: Callable[[], int],
         labels: Labels,
         also: Callable[[Event], None] = _nobody,
+        tell: Callable[[Decision], None] = _nobody,
     ) -> None:
-        """`also` sees every event of level 1, after the engine."""
+        """`also` sees every event of level 1, after the engine; `tell` every decision, once it has taken effect."""
         self._lease = lease
         self._commands = commands
         self._blocking = blocking
@@ -153,6 +154,7 @@ class ShardWorker:
         self._clock_ms = clock_ms
         self._labels = labels
         self._also = also
+        self._tell = tell
         self._label = f"{max(0, clock_ms() - DAMPED_MS)}-0"
         self._known: dict[str, Mode] | None = None
         self._changed = False
@@ -276,7 +278,8 @@ class ShardWorker:
                 if not decides(decision, event, shard=shard, shards=shards):
                     continue
                 effect = effect_of(decision, self._live)
-                await self._again(self._effects.apply, entry_number(entry, number), decision, effect)
+                if await self._again(self._effects.apply, entry_number(entry, number), decision, effect):
+                    self._tell(decision)
                 number += 1
                 counts.decided[(decision.detector, decision.action.value, decision.mode.value, decision.op.value)] += 1
             if first:
