@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,3 +145,23 @@ async def test_entry_deleted_in_any_part_is_found(world: World, client: Redis, s
     await client.xdel(Keys("t:").audit, f"{seq}-0")
     with pytest.raises(AuditBroken):
         await audit_verify(world.context, anchor=None)
+
+
+@pytest.mark.parametrize("reason", ["over\x1b[2J", "two\nlines", "left\u202eright", "zero\u200bwidth", "   "])
+async def test_reason_that_would_steer_a_colleagues_terminal_is_not_kept(world: World, reason: str) -> None:
+    made = (await world.send("analyst", "POST", "/v1/policies", POLICY)).json()["policy"]["id"]
+    asked = (await world.send("analyst", "POST", "/v1/policies", EVERYONE)).json()["policy"]["id"]
+    told = {"reason": reason}
+    for who, path in (("analyst", f"/v1/policies/{made}/revoke"), ("approver", f"/v1/pending/{asked}/reject")):
+        answer = await world.send(who, "POST", path, told, if_match='"1"')
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "reason")
+    assert (await world.context.ledger.audit_head()).seq == 2
+
+
+async def test_machine_that_asks_without_end_leaves_people_room_to_ask(world: World) -> None:
+    world.app.state.context = replace(world.context, settings=replace(world.context.settings, most_pending=4))
+    wide = {**POLICY, "subject": {"ip": "203.0.0.0/8"}}
+    asked = [(await world.send("writer", "POST", "/v1/policies", wide)).status_code for _ in range(3)]
+    assert asked == [202, 202, 429]
+    asked = [(await world.send("analyst", "POST", "/v1/policies", wide)).status_code for _ in range(3)]
+    assert asked == [202, 202, 429]

@@ -11,10 +11,12 @@ from typing import Any
 
 import orjson
 from haetae_policy.audit import AuditNote
+from haetae_policy.errors import PolicyInvalid, Problem
 from haetae_policy.identifiers import RANDOM_BYTES, make_policy_id
 from haetae_policy.io.ledger import EndPolicy, Operation, PutPolicy, Side, SideWrite
 from haetae_policy.model import Action, Policy, format_time
-from haetae_policy.parse import parse_new_policy
+from haetae_policy.parse import MAX_REASON, parse_new_policy
+from haetae_policy.reader import Reader
 
 from haetae_policy_api.errors import Invalid, NotAllowed, TooMany, VersionMismatch
 from haetae_policy_api.guards import Course, Judgement, check_rate, is_watched, judge, language_rules
@@ -119,11 +121,24 @@ async def revoke(
         return earlier
     held = await _held(context, policy_id, version=version)
     _check_owner(held, caller)
-    note = AuditNote(
-        actor=caller.name, action="revoke", target=policy_id, details={"reason": reason, "version": version}
-    )
+    details = {"reason": readable(reason), "version": version}
+    note = AuditNote(actor=caller.name, action="revoke", target=policy_id, details=details)
     answer = Answer(status=200, body={"id": policy_id, "ended": format_time(now_ms)})
     return await _commit(context, [EndPolicy(policy=held, by=caller.name), note], answer, request, now_ms=now_ms)
+
+
+def readable(reason: str) -> str:
+    """Return a reason as it is kept: colleagues read it in terminals and pages, so nothing in it may steer those.
+
+    Raises PolicyInvalid, as for the reason of a policy.
+    """
+    problems: list[Problem] = []
+    text = Reader({"reason": reason.strip()}, "", frozenset({"reason"}), problems).text(
+        "reason", limit=MAX_REASON, required=True
+    )
+    if text is None:
+        raise PolicyInvalid(tuple(problems))
+    return text
 
 
 def _check_owner(held: Policy, caller: Caller) -> None:
@@ -169,7 +184,9 @@ async def _store_pending(
     now_ms: int,
     action: str,
 ) -> Answer:
-    if await context.ledger.side_count(Side.PENDING) >= context.settings.most_pending:
+    # Half is kept for people: a machine that asks without end must not keep them from asking.
+    room = context.settings.most_pending // (2 if caller.is_machine else 1)
+    if await context.ledger.side_count(Side.PENDING) >= room:
         raise TooMany("too many policies wait for a second person; decide about those first")
     policy = judgement.policy
     waiting = {

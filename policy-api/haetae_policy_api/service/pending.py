@@ -16,7 +16,7 @@ from haetae_policy.parse import read_policy
 from haetae_policy_api.errors import Conflict, NotAllowed, NotFound
 from haetae_policy_api.roles import Caller
 from haetae_policy_api.service.answers import Answer, refused
-from haetae_policy_api.service.changes import note_of
+from haetae_policy_api.service.changes import note_of, readable
 from haetae_policy_api.service.context import Context, epoch
 
 
@@ -52,8 +52,9 @@ async def approve(context: Context, policy_id: str, caller: Caller, *, now_ms: i
 
 async def reject(context: Context, policy_id: str, caller: Caller, *, reason: str, now_ms: int) -> Answer:
     """Drop a waiting policy; who asked for it may, too."""
+    details = {"reason": readable(reason)}
     raw, record = await _record(context, policy_id)
-    await _drop(context, policy_id, raw, actor=caller.name, action="reject", details={"reason": reason}, now_ms=now_ms)
+    await _drop(context, policy_id, raw, actor=caller.name, action="reject", details=details, now_ms=now_ms)
     return Answer(status=200, body={"id": policy_id, "asked_by": record["by"], "rejected": True})
 
 
