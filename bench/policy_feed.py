@@ -252,9 +252,9 @@ def start(world: World, policies: int) -> int:
         contender = gateways.start_row("web", workers=workers)
         resident = _resident(contender)
         ready_s = gateways.ready_s
-        print(
-            f"{workers} workers, {policies} policies: ready after {ready_s:.1f} s, {resident >> 20} MB each", flush=True
-        )
+        spent = contender.cpu_seconds() / workers
+        told = f"ready after {ready_s:.1f} s, {spent:.1f} s of processor time and {resident >> 20} MB each"
+        print(f"{workers} workers, {policies} policies: {told}", flush=True)
         missed |= workers == 1 and ready_s > 10
         if contender.process is not None:
             contender.process.stop()
