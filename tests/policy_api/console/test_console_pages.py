@@ -202,7 +202,7 @@ async def test_false_alarm_ends_the_policy_and_the_fraud_detection_reads_the_lab
 ) -> None:
     case = (await desk.policy(machine=True, evidence=evidence()))["policy"]["id"]
     page = (await desk.get("ana", "/cases")).text
-    assert "failed_logins" in page
+    assert "failed logins" in page
     assert "The policy ends at once on every worker" in page
     judged = await desk.post("ana", f"/cases/{case}/judge", {"word": Word.FALSE_ALARM.value})
     assert judged.status_code == 303
