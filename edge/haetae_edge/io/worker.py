@@ -38,7 +38,8 @@ _log = logging.getLogger("haetae.worker")
 _LAG_SECONDS = 0.5
 _SNAPSHOT_SECONDS = 5.0
 _RELOAD_SECONDS = 10.0
-_LOADING_SECONDS = 25.0
+_LOADING_SECONDS = 25.0  # the supervisor gives a new generation 30 s
+_FIRST_LOADING_SECONDS = 120.0
 _GC_YOUNG = 50_000
 
 
@@ -119,11 +120,12 @@ class _Worker:
         if parts.policies is None:
             return
         quiet_s = _RELOAD_SECONDS if self._start.replaces else _SNAPSHOT_SECONDS
-        if await parts.policies.first_snapshot(quiet_s=quiet_s, most_s=_LOADING_SECONDS):
+        most_s = _LOADING_SECONDS if self._start.replaces else _FIRST_LOADING_SECONDS
+        if await parts.policies.first_snapshot(quiet_s=quiet_s, most_s=most_s):
             return
         if self._start.replaces:
             raise RuntimeError("no policy snapshot: the workers that know the policies go on")
-        _log.error("no policy snapshot after %g s: serving without block policies", _SNAPSHOT_SECONDS)
+        _log.error("no whole policy snapshot could be loaded: serving without block policies")
 
     def _server(
         self, parts: Composition, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop
