@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from typing import Final
 
@@ -108,11 +109,15 @@ def thresholds(
 
 
 def _candidates(probabilities: Iterable[float], most: int = 200) -> list[float]:
-    """Return possible thresholds, lowest first: every probability seen, or quantiles of them."""
+    """Return possible thresholds, lowest first: half way between neighbours, or between quantiles of many.
+
+    Not the probabilities themselves: an attack that is a little less like those seen must not slip below, and what
+    lies on a step of the calibration is beyond the boundary, not on it.
+    """
     seen = sorted({p for p in probabilities if p > 0})
     if len(seen) > most:
         seen = [seen[index * (len(seen) - 1) // (most - 1)] for index in range(most)]
-    return seen
+    return [(low + high) / 2 for low, high in pairwise([0.0, *seen])]
 
 
 def _campaigns(rows: Iterable[Row]) -> set[str]:

@@ -18,7 +18,7 @@ from haetae_policy.io.commands import Commands
 
 from tests.simulator.valkey import valkey
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("model-commands")]
+pytestmark = pytest.mark.timeout(300)
 #: Of worlds on days of their own.
 SEEDS = (1, 2, 3, 4, 5, 7)
 CASES = ("stuffing_one_address", "object_search", "app_analysis")
@@ -30,7 +30,7 @@ def haetae(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=check,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -40,8 +40,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     for seed in SEEDS:
         haetae(
-            *("worlds", CASES[seed % 3], "--shape", "small", "--first-seed", str(seed), "--seeds", "1"),
-            *("--record", str(folder)),
+            *("worlds", CASES[seed % 3], "--shape", "small", "--people", "150", "--record", str(folder)),
+            *("--first-seed", str(seed), "--seeds", "1"),
         )  # fmt: skip
     return folder
 
@@ -61,6 +61,14 @@ def models(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def rules_off(tmp_path: Path) -> str:
+    """Settings under which no built-in rule decides anything."""
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"detectors": {rule.name: {"mode": "off"} for rule in DETECTORS}}))
+    return str(path)
+
+
 def test_worlds_lie_on_different_days() -> None:
     assert len({SHAPES["small"](seed).start_ms // 86_400_000 for seed in SEEDS}) == len(SEEDS)
 
@@ -78,28 +86,30 @@ def test_trained_version_begins_in_shadow_and_takes_a_name_to_act(models: Path) 
     haetae("models", "shadow", "model_offline", *where)
 
 
-def test_replay_with_models_decides_what_rules_alone_would_and_explains_itself(models: Path, recordings: Path) -> None:
-    events = str(next(iter(sorted(recordings.glob("stuffing_one_address*.events")))))
+def test_replay_with_a_watching_model_changes_nothing_that_acts_and_explains_itself(
+    models: Path, recordings: Path, rules_off: str
+) -> None:
+    events, given = str(next(iter(sorted(recordings.glob("stuffing_one_address*.events"))))), ("--models", str(models))
     plain = [json.loads(line) for line in haetae("replay", events).stdout.splitlines()]
-    beside = [json.loads(line) for line in haetae("replay", "--models", str(models), events).stdout.splitlines()]
-    watched = [one for one in beside if one["detector"] == "model_challenger"]
+    beside = [json.loads(line) for line in haetae("replay", *given, events).stdout.splitlines()]
+    assert [one for one in beside if one["mode"] == "enforce"] == [one for one in plain if one["mode"] == "enforce"]
+    # What a rule already refuses a model need not decide, so it is looked at alone.
+    alone = [json.loads(line) for line in haetae("replay", "--settings", rules_off, *given, events).stdout.splitlines()]
+    watched = [one for one in alone if one["detector"] == "model_challenger"]
     assert watched
     assert all(one["mode"] == "shadow" and "usually" in one["why"] for one in watched)
-    # In shadow a model changes nothing that acts.
-    assert [one for one in beside if one["mode"] == "enforce"] == [one for one in plain if one["mode"] == "enforce"]
 
 
-def test_proposed_rules_are_written_in_shadow_and_can_be_replayed(recordings: Path, tmp_path: Path) -> None:
+def test_proposed_rules_are_written_in_shadow_and_can_be_replayed(
+    recordings: Path, tmp_path: Path, rules_off: str
+) -> None:
     rules = tmp_path / "rules.json"
     table = haetae("propose", *sources(recordings), "--out", str(rules)).stdout
     assert "proposed_1" in table
     written = orjson.loads(rules.read_bytes())["rules"]
     assert all(rule["mode"] == "shadow" and rule["backtest"]["people_hit_per_day"] == 0 for rule in written)
     events = str(next(iter(sorted(recordings.glob("object_search*.events")))))
-    # What a built-in rule already refuses a proposed one need not decide, so it is tried alone.
-    alone = tmp_path / "settings.json"
-    alone.write_text(json.dumps({"detectors": {rule.name: {"mode": "off"} for rule in DETECTORS}}))
-    answer = haetae("replay", "--settings", str(alone), "--rules", str(rules), events)
+    answer = haetae("replay", "--settings", rules_off, "--rules", str(rules), events)
     decided = [json.loads(line) for line in answer.stdout.splitlines()]
     assert any(one["detector"].startswith("proposed_") and one["mode"] == "shadow" for one in decided)
 

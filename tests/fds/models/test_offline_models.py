@@ -202,6 +202,12 @@ def test_score_is_one_half_at_the_threshold(made: Trained) -> None:
     assert model.score(1.0) == 1.0
 
 
+def test_attack_on_the_highest_step_of_the_calibration_is_beyond_the_threshold(made: Trained) -> None:
+    surest = max(made.model.probability(one.values) for one in made.parts.test)
+    assert made.model.score(surest) > 0.5
+    assert made.model.score(made.model.knots[-1][1]) > 0.5
+
+
 def test_contributions_name_what_made_the_difference(made: Trained) -> None:
     found = made.model.contributions(values(login=1, address_accounts_10m=30))
     assert found[0][0] == "address_accounts_10m"
@@ -213,9 +219,9 @@ def test_threshold_that_would_hit_too_many_people_is_never_chosen() -> None:
     noisy = [0.9 if n < 3 else 0.1 for n in range(1000)] + [0.9] * 1000
     assert thresholds(rows, noisy, days=1000, costs=Costs()) == (1.0, None)
     clean = [0.1] * 1000 + [0.9] * 1000
-    assert thresholds(rows, clean, days=1000, costs=Costs()) == (0.9, 0.9)
+    assert thresholds(rows, clean, days=1000, costs=Costs()) == (0.5, 0.5)
     challenge, block = thresholds(rows, noisy, days=2000, costs=Costs(missed=100))
-    assert (challenge, block) == (0.9, None)
+    assert (challenge, block) == (0.5, None)
     assert at(challenge, rows, noisy, days=2000).days_hit == 3
 
 
