@@ -84,6 +84,8 @@ class _Worker:
         async with compose(self._config, worker=name) as parts:
             if parts.policies is not None:
                 parts.policies.on_failure(stopped.set)  # the supervisor starts another one
+            # A million policies come without a single cycle: looking for some all the while would take as long again.
+            gc.set_threshold(_GC_YOUNG, 20, 50)
             await self._first_snapshot(parts)
             access_log = _open_log(self._config.access_log, loop)
             server = self._server(parts, access_log, loop)
@@ -91,9 +93,7 @@ class _Worker:
             admin = await self._serve_admin(parts)
             lag = loop.create_task(self._measure_lag())
             # What is loaded by now lives as long as the process: keep the collector from walking it again and again.
-            # What a request leaves behind has no cycles, so the rest may be collected rarely.
             gc.freeze()
-            gc.set_threshold(_GC_YOUNG, 20, 50)
             os.write(self._start.ready, b"1")
             await stopped.wait()
             # The side port goes first: after a reload the successor answers there, and "not reachable" is "not ready".
