@@ -1,7 +1,7 @@
 """The analyst's console with a real browser: alone with minted Passports, and through the real internal gateway.
 
 Needs Chromium on the machine. Accessibility is checked by axe-core where it is installed
-(`npm install --no-save axe-core`); pictures of every page are kept in the test's temporary folder.
+(`npm install --prefix tests/peers/axe`); pictures of every page are kept in the test's temporary folder.
 """
 
 import shutil
@@ -27,7 +27,7 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
 ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+AXE = ROOT / "tests" / "peers" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 WIDE, NARROW = (1280, 860), (390, 844)
 LOOKS = ((False, WIDE, "en-US"), (True, WIDE, "ko-KR"), (False, NARROW, "ko-KR"), (True, NARROW, "en-US"))
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -128,7 +128,7 @@ async def test_every_page_fits_every_window_in_both_languages_and_schemes_withou
         assert site.complaints == []
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm install --no-save axe-core)")
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm install --prefix tests/peers/axe)")
 async def test_no_page_has_an_accessibility_fault_that_a_program_can_see() -> None:
     async with desk() as site:
         ids = await furnish(site.console)
