@@ -41,7 +41,10 @@ class EventFollower:
         # Streams are read one by one: in a cluster they live on different nodes.
         at = f"{int((time.time() - self._span_s) * 1000)}-0".encode()
         told = False
-        while True:
+        task = asyncio.current_task()
+        # redis-py waits with `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that comes together
+        # with the answer (python/cpython#86296): the service would never end.
+        while task is None or not task.cancelling():
             try:
                 answer: Any = await self._client.xread({key: at}, count=_COUNT, block=_BLOCK_MS)
             except (RedisError, OSError) as error:
