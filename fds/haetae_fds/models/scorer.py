@@ -24,6 +24,7 @@ from haetae_fds.counters import Decay, Recent, note
 from haetae_fds.decision import Action, Subject
 from haetae_fds.event import Event
 from haetae_fds.facts import OBJECT, VOLUME, Facts
+from haetae_fds.features_faults import in_incident
 from haetae_fds.finding import Finding, Learner, api_ref, number
 from haetae_fds.models.conformal import Thresholds, segment_of
 from haetae_fds.models.drift import Drift
@@ -232,7 +233,7 @@ class ModelScorer(Learner):
         if facts is self._facts:
             return
         self._facts = facts
-        if _one_of_many(facts):
+        if _one_of_many(facts) or _our_mistake(facts):
             self._said = ()
             return
         row = self._row = vector(facts)
@@ -371,6 +372,11 @@ def _one_of_many(f: Facts) -> bool:
     if f.triggers & ~(OBJECT | VOLUME) or f.pair is None or f.pair.browse is None:
         return False
     return f.pair.browse.requests % READING != 0
+
+
+def _our_mistake(f: Facts) -> bool:
+    """Say whether an established pair has the very faults that many have at once: neither judged nor learnt from."""
+    return f.trusted and bool(f.faults) and all(in_incident(f, kind) for kind in f.faults)
 
 
 def label_key(detector: str, subject: Subject) -> str:

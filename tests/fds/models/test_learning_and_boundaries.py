@@ -18,7 +18,7 @@ from haetae_fds.models.roles import LABELS, NOVELTY, OFFLINE, Role
 from haetae_fds.models.scorer import ModelScorer, ModelSettings, label_key
 from haetae_fds.models.trees import TrainedModel, sigmoid_knots
 from haetae_fds.models.vector import FEATURES, INDEX, NAMES, Feature, scaled, vector
-from haetae_fds.state import DAY, HOUR, MINUTE, Browse, Pair, Place
+from haetae_fds.state import DAY, HOUR, MINUTE, Browse, Pair, Place, Version
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -394,3 +394,13 @@ def test_alarm_that_was_not_told_yet_is_saved_with_the_rest() -> None:
     assert [one.action for one in told] == [Action.ALERT]
     assert "the mean moved" in told[0].what
     assert all(one.detector != "model_drift" for one in restored.findings(failing(2)))
+
+
+def test_established_pair_with_a_fault_that_many_have_is_left_alone_and_a_stranger_is_not() -> None:
+    model = ModelScorer(ModelSettings(roles={OFFLINE: Role.ENFORCE}), trained=strict())
+    version = Version()
+    version.incident_until["sig bad"] = START + DAY
+    for number, trusted in enumerate((True, False)):
+        f = failing(number)
+        f.faults, f.trusted, f.version = ("sig bad",), trusted, version
+        assert bool(model.findings(f)) is not trusted
