@@ -32,6 +32,8 @@ _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _MEMORY: Final = 16_384
 _MAX_TEMPLATES: Final = 256
+_MAX_OTHERS: Final = 64
+_REFUSED: Final = 400
 _MAX_PATHS: Final = 2048
 _MAX_SEGMENTS: Final = 12
 #: A path segment that names a kind of thing rather than one thing: words, and versions such as `v2`.
@@ -67,7 +69,8 @@ class EventMaker:
         request, caller, facts, route = exchange.request, exchange.caller, exchange.facts, exchange.route
         client = request.client.text
         place = self._places.get(client) or self._place(client)
-        api, thing = self._api(exchange, route) if route is not None else (None, None)
+        answered = response.status < _REFUSED
+        api, thing = self._api(exchange, route, answered=answered) if route is not None else (None, None)
         problem = response.problem.code if response.problem is not None else None
         report = facts.report or NOTHING
         record = caller.device_record
@@ -144,52 +147,60 @@ class EventMaker:
         self._places[text] = place
         return place
 
-    def _api(self, exchange: Exchange, route: Route) -> tuple[str, str | None]:
+    def _api(self, exchange: Exchange, route: Route, *, answered: bool) -> tuple[str, str | None]:
         templates = self._templates.get(route.id)
         if templates is None:
             templates = self._templates[route.id] = _Templates(route.id)
-        template, thing = templates.read(exchange.request.path)
+        template, thing = templates.read(exchange.request.path, answered=answered)
         return f"{exchange.request.method} {template}", thing
 
 
 class _Templates:
     """The templates of one route: its paths with everything that names one thing replaced by `{}`.
 
-    Bounded: a route whose paths have more shapes than that is known by its id alone, so that no caller can invent
-    names without end.
+    Bounded, so that no caller can invent names without end: when there are enough, another shape is known by the
+    route's id alone. Shapes that were answered have room of their own, so that invented ones cannot hide them.
     """
 
-    __slots__ = ("_fallback", "_known", "_paths")
+    __slots__ = ("_answered", "_fallback", "_others", "_paths")
 
     def __init__(self, route_id: str) -> None:
         self._fallback = f"<{route_id}>"
-        self._known: dict[str, str] = {}
+        self._answered: dict[str, str] = {}
+        self._others: dict[str, str] = {}
         self._paths: dict[str, tuple[str, str | None]] = {}
 
-    def read(self, path: str) -> tuple[str, str | None]:
+    def read(self, path: str, *, answered: bool) -> tuple[str, str | None]:
         """The template of a path, and the last of its things. Remembers paths that come often."""
         found = self._paths.get(path)
         if found is None:
-            found = self._template(path)
+            found = self._template(path, answered=answered)
             if len(self._paths) >= _MAX_PATHS:
                 self._paths.clear()
-            self._paths[path] = found
+            if found[0] is not self._fallback:
+                self._paths[path] = found
         return found
 
-    def _template(self, path: str) -> tuple[str, str | None]:
+    def _template(self, path: str, *, answered: bool) -> tuple[str, str | None]:
         thing: str | None = None
         parts = path.split("/", _MAX_SEGMENTS)
         for index, part in enumerate(parts):
             if part and (len(part) > _MAX_WORD or _WORD.fullmatch(part) is None):
                 parts[index] = "{}"
                 thing = part
-        text = "/".join(parts)
-        known = self._known.get(text)
-        if known is None:
-            if len(self._known) >= _MAX_TEMPLATES:
-                return self._fallback, thing
-            known = self._known[text] = text
-        return known, thing
+        return self._admitted("/".join(parts), answered=answered), thing
+
+    def _admitted(self, text: str, *, answered: bool) -> str:
+        known = self._answered.get(text)
+        if known is not None:
+            return known
+        if answered and len(self._answered) < _MAX_TEMPLATES:
+            self._others.pop(text, None)
+            self._answered[text] = text
+            return text
+        if text not in self._others and len(self._others) >= _MAX_OTHERS:
+            return self._fallback
+        return self._others.setdefault(text, text)
 
 
 @dataclass(frozen=True, slots=True)

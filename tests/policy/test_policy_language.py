@@ -286,25 +286,6 @@ def test_ambiguous_network_is_refused(text: str) -> None:
         parse_network(text)
 
 
-@given(
-    st.one_of(
-        st.from_regex(r"[0-9a-fA-F:.]{2,45}", fullmatch=True),
-        st.lists(st.from_regex(r"[0-9a-fA-F]{0,5}", fullmatch=True), min_size=3, max_size=9).map(":".join),
-        st.tuples(st.sampled_from(["::", "::ffff:", "1:2:3:4:5:6:"]), st.ip_addresses(v=4).map(str)).map("".join),
-        st.text(max_size=20).map(lambda text: f"::{text}"),
-    )
-)
-def test_ipv6_is_read_as_the_standard_library_reads_it(text: str) -> None:
-    assume("%" not in text)
-    try:
-        wanted = ipaddress.IPv6Address(text)
-    except ValueError:
-        with pytest.raises(AddressInvalid):
-            address_key(text)
-    else:
-        assert address_key(text) == packed_address_key(wanted.packed)
-
-
 @given(st.text(max_size=50))
 def test_any_text_is_a_network_or_a_declared_error(text: str) -> None:
     with contextlib.suppress(AddressInvalid):

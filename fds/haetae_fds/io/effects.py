@@ -181,7 +181,8 @@ class Effects:
 
     async def _extend(self, effect: Effect, decision: Decision, now_ms: int) -> None:
         held = await self._store.get(effect.policy_id)
-        if held.expires_ms >= effect.expires_ms:
+        # What a person agreed to is not made longer by a machine.
+        if held.expires_ms >= effect.expires_ms or held.approved_by is not None:
             return
         changed = held.extended(expires_ms=effect.expires_ms, now_ms=now_ms)
         span = {"from": format_time(held.expires_ms), "to": format_time(effect.expires_ms), "version": changed.version}

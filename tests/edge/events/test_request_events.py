@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from haetae_edge.auth_report import AuthReport
@@ -91,8 +92,25 @@ async def test_a_route_with_endless_shapes_is_known_by_its_id_after_a_while() ->
         by = maker()
         words = [f"/{a}{b}" for a in "abcdefghijklmnopqrst" for b in "abcdefghijklmnopqrst"]
         apis = {(await event_of(edge, get(path), by=by)).api for path in words}
-    assert len(apis) <= 257
+    assert len(apis) <= 321
     assert "GET <everything>" in apis
+
+
+async def test_shapes_that_nobody_answers_do_not_hide_the_real_ones() -> None:
+    async with world() as edge:
+        by = maker()
+        for number in range(400):
+            await edge.client.ask(get(f"/{'abcdefghij'[number % 10]}{'abcdefghijklmnopqrst'[number // 20]}"))
+        finished = await edge.gateway.finished.until(400)
+        refused = set()
+        for exchange, response, *_ in finished:
+            assert exchange is not None
+            made = by.make(exchange, replace(response, status=404), seconds=0, sent=0, now_ms=1)
+            refused.add(decode_event(made).api)
+        real = await event_of(edge, get("/payments/17"), by=by)
+    assert "GET <everything>" in refused
+    assert len(refused) <= 65
+    assert real.api == "GET /payments/{}"
 
 
 async def test_bodies_of_log_ins_are_known_by_what_the_service_reports_only() -> None:

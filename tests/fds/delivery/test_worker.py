@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,23 @@ async def test_decision_that_goes_on_moves_the_end_of_its_policy(tmp_path: Path)
                 await asyncio.sleep(0.02)
     assert held.id == policy.id
     assert held.expires_ms > policy.expires_ms
+
+
+async def test_policy_that_a_person_agreed_to_is_not_made_longer_by_a_machine(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        worker = await world.worker()
+        await world.send(*(world.event("flood") for _ in range(ENOUGH)))
+        (policy,) = await world.until(1)
+        agreed = replace(policy, version=policy.version + 1, approved_by="ann")
+        await world.store.change(agreed, now_ms=time.time_ns() // 1_000_000, epoch_randomness=os.urandom(8))
+        for _ in range(3):
+            await world.send(world.event("flood"))
+        await world.send(*(world.event("u-2") for _ in range(ENOUGH)))
+        await world.until(2)
+        worker.kill()
+        await worker.wait()
+        held = next(one for one in await world.policies() if one.id == policy.id)
+    assert (held.version, held.expires_ms) == (agreed.version, policy.expires_ms)
 
 
 async def test_a_second_worker_takes_over_when_the_first_is_gone_and_not_before(tmp_path: Path) -> None:
