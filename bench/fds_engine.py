@@ -61,7 +61,7 @@ def trained() -> TrainedModel:
 def engines() -> dict[str, Callable[[], Engine]]:
     """What is measured, by name."""
     roles = dict.fromkeys(MODELS, Role.ENFORCE)
-    settings = ModelSettings(roles=roles, least=1000)
+    settings = ModelSettings(roles=roles, alpha=0.005, least=200)
     rules = tuple(
         FileRule(
             Rule(

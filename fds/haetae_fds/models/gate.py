@@ -46,13 +46,18 @@ class Gate:
         self.segments: dict[str, Segment] = {}
         self.counted = {"learnt": 0, "flagged": 0, "strange": 0, "slowly": 0}
 
-    def admits(self, segment: str, now: int, *, flagged: bool, p: float | None) -> bool:
-        """Say whether to learn from an event whose p-value is `p` (None: there is no judgement yet)."""
+    def admits(self, segment: str, now: int, *, flagged: bool, p: float | None, hit: bool | None = None) -> bool:
+        """Say whether to learn from an event whose p-value is `p` (None: there is no judgement yet).
+
+        `hit`: a rule found something in this very event (default: if it is flagged). What only stands beside an attack,
+        or in a model's own way, does not keep the gate shut for ever.
+        """
         at = self.segments.get(segment)
         if at is None:
             at = self.segments[segment] = Segment()
-        if flagged:
+        if flagged if hit is None else hit:
             at.hit_at = now
+        if flagged:
             self.counted["flagged"] += 1
             return False
         strange = p is not None and p < STRANGE

@@ -164,7 +164,7 @@ class ModelScorer(Learner):
             state.labelled.suspect(facts.actor, keys, row, now, precise=precise)
         if facts.event.pol == "challenge":
             state.labelled.challenged(facts.actor, now, passed=True, row=row)
-        admitted = state.gate.admits(self._segment, now, flagged=against, p=novel.p)
+        admitted = state.gate.admits(self._segment, now, flagged=against, p=novel.p, hit=bool(rules))
         if not against:
             # What is calibrated on must be what is judged: strange but unflagged events count here, slowly or not.
             self._calibrate(facts)

@@ -140,6 +140,17 @@ def test_gate_stays_shut_while_rules_go_on_firing() -> None:
     assert admitted == 0
 
 
+def test_models_own_findings_do_not_keep_the_gate_shut_for_ever() -> None:
+    gate = Gate()
+    admitted = 0
+    for number in range(6000):
+        at = START + number * 1000
+        if number % 600 == 0:
+            assert not gate.admits("s", at, flagged=True, p=None, hit=False)
+        admitted += gate.admits("s", at, flagged=False, p=0.001)
+    assert admitted > 0
+
+
 def test_few_strange_events_never_open_the_gate() -> None:
     gate = Gate()
     for number in range(20_000):
