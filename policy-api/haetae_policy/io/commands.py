@@ -44,26 +44,22 @@ class Commands:
 
     async def call(self, *args: Argument, deadline_s: float | None = None) -> Any:
         """Send one command."""
-        with _translated():
+        with _cancellable(), _translated():
             async with asyncio.timeout(self._deadline_s if deadline_s is None else deadline_s):
-                reply = await self._client.execute_command(*args)
-        _honour_cancellation()
-        return reply
+                return await self._client.execute_command(*args)
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run a script by digest, sending its text when the server does not know it (it then did nothing)."""
-        with _translated():
+        with _cancellable(), _translated():
             async with asyncio.timeout(self._deadline_s):
                 try:
-                    reply = await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+                    return await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
                 except NoScriptError:
-                    reply = await self._client.execute_command("EVAL", script.source, len(keys), *keys, *args)
-        _honour_cancellation()
-        return reply
+                    return await self._client.execute_command("EVAL", script.source, len(keys), *keys, *args)
 
     async def run_many(self, script: Script, runs: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
         """Run a script once for each (keys, arguments), each for itself, in one round trip; return the replies."""
-        with _translated():
+        with _cancellable(), _translated():
             async with asyncio.timeout(self._deadline_s):
                 pipe = self._client.pipeline(transaction=False)
                 for number, (keys, args) in enumerate(runs):
@@ -71,19 +67,22 @@ class Commands:
                     name, body = ("EVALSHA", script.sha) if number else ("EVAL", script.source)
                     pipe.execute_command(name, body, len(keys), *keys, *args)
                 replies: list[Any] = await pipe.execute()
-        _honour_cancellation()
-        return replies
+                return replies
 
 
-def _honour_cancellation() -> None:
-    """Raise CancelledError if this task has been asked to stop.
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """Raise CancelledError at the end if this task has been asked to stop, also where the command failed meanwhile.
 
     redis-py sends with `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that arrives together
     with the result (python/cpython#86296); a task that loops over commands would then never end.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    try:
+        yield
+    finally:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
 
 
 @contextmanager

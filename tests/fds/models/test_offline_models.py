@@ -1,31 +1,22 @@
-"""Truth, rows, the split, training, files, the registry, and rules from files."""
+"""Truth, rows, the split, training, and the files of trained models."""
 
 import json
-import os
-import stat
-from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from haetae_fds import Engine
-from haetae_fds.decision import Action, Subject
 from haetae_fds.errors import ModelInvalid, TrainingFailed
-from haetae_fds.io.models import ModelFolder, load_scorer
 from haetae_fds.models.card import card, markdown
 from haetae_fds.models.measures import Costs, at, thresholds, wilson
-from haetae_fds.models.propose import propose
-from haetae_fds.models.registry import Entry, Registry, Reviewed, Stage, read_registry, write_registry
-from haetae_fds.models.roles import CHALLENGER, NOVELTY, OFFLINE, Role
+from haetae_fds.models.registry import read_registry
 from haetae_fds.models.rows import collect
-from haetae_fds.models.rulefile import FileRule, parse_when, read_rules, write_rules
+from haetae_fds.models.rulefile import read_rules
 from haetae_fds.models.split import split
 from haetae_fds.models.train import Trained, train
 from haetae_fds.models.trees import TrainedModel, interpolate, read_model, write_model
 from haetae_fds.models.truth import Truth
-from haetae_fds.models.vector import FEATURES, INDEX
+from haetae_fds.models.vector import INDEX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -286,224 +277,3 @@ def test_calibration_curve_never_falls(x: float, y: float) -> None:
     knots = ((-3.0, 0.01), (0.0, 0.2), (0.5, 0.2), (2.0, 0.9))
     low, high = sorted((x, y))
     assert 0.01 <= interpolate(knots, low) <= interpolate(knots, high) <= 0.9
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> ModelFolder:
-    made = ModelFolder(tmp_path / "models")
-    made.make()
-    return made
-
-
-def test_new_version_is_registered_in_shadow_and_watches(folder: ModelFolder) -> None:
-    folder.add(hand_made(), {"a": 1}, "# card", now=NOW)
-    model = load_scorer(folder)
-    assert list(model.trained) == [CHALLENGER]
-    assert model.role(CHALLENGER) is Role.SHADOW
-    (entry,) = (entry for entry in folder.registry().all() if entry.name == OFFLINE)
-    assert (entry.stage, folder.card(entry)) == (Stage.SHADOW, "# card")
-
-
-def test_promoted_version_acts_and_the_next_one_watches_beside_it(folder: ModelFolder) -> None:
-    folder.add(hand_made(), {}, "", now=NOW)
-    folder.add(replace(hand_made(), version=4), {}, "", now=NOW)
-    registry = folder.registry().moved(
-        OFFLINE, 3, Stage.ENFORCE, by="kim", why="", now=NOW, reviewed=Reviewed(), owner="kim"
-    )
-    folder.keep(registry)
-    model = load_scorer(folder)
-    assert {name: one.version for name, one in model.trained.items()} == {OFFLINE: 3, CHALLENGER: 4}
-    assert model.role(OFFLINE) is Role.ENFORCE
-    folder.keep(registry.moved(OFFLINE, 4, Stage.ENFORCE, by="kim", why="", now=NOW, reviewed=Reviewed(), owner="k"))
-    model = load_scorer(folder)
-    assert {name: one.version for name, one in model.trained.items()} == {OFFLINE: 4, CHALLENGER: 3}
-
-
-def test_changed_model_registry_or_key_is_refused(folder: ModelFolder) -> None:
-    folder.add(hand_made(), {}, "", now=NOW)
-    place = folder.folder / f"{OFFLINE}-3" / "model.json"
-    good = place.read_bytes()
-    place.write_bytes(good.replace(b'"challenge":0.5', b'"challenge":0.1'))
-    with pytest.raises(ModelInvalid, match="not the file"):
-        load_scorer(folder)
-    place.write_bytes(good)
-    listed = folder.folder / "registry"
-    held = listed.read_bytes()
-    listed.write_bytes(held.replace(b'"shadow"', b'"enforce"'))
-    with pytest.raises(ModelInvalid, match="changed by something else"):
-        load_scorer(folder)
-    listed.write_bytes(held)
-    assert load_scorer(folder).trained
-    (folder.folder / "registry.key").write_bytes(os.urandom(32))
-    with pytest.raises(ModelInvalid, match="another key"):
-        load_scorer(folder)
-
-
-def test_folder_or_key_open_to_others_is_refused(folder: ModelFolder) -> None:
-    folder.add(hand_made(), {}, "", now=NOW)
-    key = folder.folder / "registry.key"
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    key.chmod(0o644)
-    with pytest.raises(ModelInvalid, match="read by others"):
-        folder.registry()
-    key.chmod(0o600)
-    folder.folder.chmod(0o777)
-    with pytest.raises(ModelInvalid, match="nobody else"):
-        folder.registry()
-
-
-def test_missing_folder_or_file_is_a_refusal_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ModelInvalid, match="No such file"):
-        load_scorer(ModelFolder(tmp_path / "none"))
-
-
-def registered(stage: Stage = Stage.SHADOW, *, days: float = 0) -> tuple[Registry, int]:
-    entry = Entry(name=OFFLINE, version=1, stage=Stage.SHADOW, made=NOW, sha256="0" * 64)
-    registry = Registry().added(entry)
-    now = NOW + int(days * DAY)
-    if stage is not Stage.SHADOW:
-        registry = registry.moved(OFFLINE, 1, stage, by="a", why="", now=now, reviewed=Reviewed(), owner="a")
-    return registry, now
-
-
-@pytest.mark.parametrize(
-    ("days", "right", "wrong", "owner", "to", "allowed"),
-    [
-        (0, 0, 0, None, Stage.ENFORCE, False),
-        (0, 0, 0, "kim", Stage.ENFORCE, True),
-        (14, 800, 0, None, Stage.ENFORCE, True),
-        (13, 800, 0, None, Stage.ENFORCE, False),
-        (14, 100, 0, None, Stage.ENFORCE, False),
-        (14, 800, 3, None, Stage.ENFORCE, False),
-        (14, 800, 0, None, Stage.BLOCK, False),
-        (13, 800, 0, "kim", Stage.BLOCK, False),
-        (14, 100, 0, "kim", Stage.BLOCK, False),
-        (14, 800, 0, "kim", Stage.BLOCK, True),
-    ],
-)
-def test_more_rights_take_time_evidence_or_a_name_and_to_refuse_takes_all(
-    days: float, right: int, wrong: int, owner: str | None, to: Stage, *, allowed: bool
-) -> None:
-    registry, now = registered(days=days)
-    reviewed = Reviewed(right=right, wrong=wrong)
-    if not allowed:
-        with pytest.raises(ModelInvalid, match="there is: "):
-            registry.moved(OFFLINE, 1, to, by="me", why="", now=now, reviewed=reviewed, owner=owner)
-        return
-    entry = registry.moved(OFFLINE, 1, to, by="me", why="x", now=now, reviewed=reviewed, owner=owner).get(OFFLINE, 1)
-    assert entry.stage is to
-    assert entry.steps[-1].by == "me"
-    assert f"{right} of {right + wrong}" in entry.steps[-1].why
-
-
-def test_retired_version_stays_retired_and_an_unknown_one_is_refused() -> None:
-    registry, now = registered()
-    registry = registry.moved(OFFLINE, 1, Stage.RETIRED, by="a", why="", now=now, reviewed=Reviewed(), owner=None)
-    with pytest.raises(ModelInvalid, match="retired"):
-        registry.moved(OFFLINE, 1, Stage.SHADOW, by="a", why="", now=now, reviewed=Reviewed(), owner=None)
-    with pytest.raises(ModelInvalid, match="no version 9"):
-        registry.get(OFFLINE, 9)
-    assert registry.challenger() is None
-
-
-def test_models_that_learn_while_running_begin_in_shadow_and_can_be_promoted() -> None:
-    registry = Registry()
-    assert registry.role(NOVELTY) is Role.SHADOW
-    registry = registry.moved(NOVELTY, 1, Stage.ENFORCE, by="a", why="", now=NOW, reviewed=Reviewed(), owner="kim")
-    again = read_registry(write_registry(registry))
-    assert again.role(NOVELTY) is Role.ENFORCE
-    assert again.get(NOVELTY, 1).steps == registry.get(NOVELTY, 1).steps
-
-
-# --- rules from files
-
-
-def rule_file(**changes: Any) -> bytes:
-    rule = {
-        "name": "rule_x", "when": "login >= 1 and address_accounts_10m >= 3", "action": "challenge", "mode": "enforce",
-        "expires": START + 20 * DAY, "why": "because",
-    }  # fmt: skip
-    return orjson.dumps({"format": 1, "rules": [rule | changes]})
-
-
-def test_rule_of_a_file_acts_with_its_numbers_and_only_written_down_in_shadow() -> None:
-    far = 1_700_000_000_000 + 25 * DAY
-    (one,) = stuffed_at(rule_file(expires=far))
-    assert (one.detector, one.action, one.mode.value) == ("rule_x", Action.CHALLENGE, "enforce")
-    assert [(n.name, n.value, n.limit) for n in one.numbers] == [("login", 1, 1), ("address_accounts_10m", 3, 3)]
-    (one,) = stuffed_at(rule_file(mode="shadow", expires=far))
-    assert one.mode.value == "shadow"
-    assert stuffed_at(rule_file(expires=1_700_000_000_000)) == []
-
-
-def stuffed_at(data: bytes) -> list[Any]:
-    rules = [FileRule(rule) for rule in read_rules(data, now=1_700_000_000_000)]
-    scene = Scene()
-    scene.engine.detectors = tuple(Engine(rules=rules).detectors[-1:])
-    made = []
-    for number in range(6):
-        made += scene.send(300, **scene.stranger(1), **scene.login(f"x{number}", "bad", "leaked"))
-    return made[:1]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"when": "__import__('os') >= 1"}, {"when": "login > 1"}, {"when": "login >= -1"}, {"when": "login >= 1e9"},
-        {"when": ""}, {"when": "colour >= 1"}, {"when": " and ".join(["login >= 1"] * 6)}, {"name": "spraying"},
-        {"name": "rule_X"}, {"action": "delete"}, {"mode": "maybe"}, {"expires": START + 60 * DAY}, {"expires": "soon"},
-        {"why": 5}, {"why": "\x1b[2J"}, {"more": 1},
-    ],
-)  # fmt: skip
-def test_rule_that_is_none_refuses_the_file(changes: dict[str, Any]) -> None:
-    with pytest.raises(ModelInvalid):
-        read_rules(rule_file(**changes), now=START)
-
-
-def test_rule_file_is_bounded_and_names_are_unique() -> None:
-    rules = read_rules(rule_file(), now=START)
-    with pytest.raises(ModelInvalid, match="twice"):
-        read_rules(write_rules([*rules, *rules], more=[{}, {}]), now=START)
-    many = [replace(rules[0], name=f"rule_{number}") for number in range(101)]
-    with pytest.raises(ModelInvalid, match="at most 100"):
-        read_rules(write_rules(many, more=[{}] * 101), now=START)
-    with pytest.raises(ModelInvalid, match="too large"):
-        read_rules(b" " * 300_000, now=START)
-
-
-@given(
-    parts=st.lists(
-        st.tuples(st.sampled_from([f.name for f in FEATURES]), st.booleans(), st.decimals(0, 99_999, places=4)),
-        min_size=1, max_size=5,
-    )
-)  # fmt: skip
-def test_conditions_are_read_as_they_are_written(parts: list[tuple[str, bool, Any]]) -> None:
-    text = " and ".join(f"{name} {'>=' if least else '<='} {value}" for name, least, value in parts)
-    read = parse_when(text)
-    assert parse_when(" and ".join(map(str, read))) == read
-    assert [float(value) for *_, value in parts] == [condition.value for condition in read]
-
-
-def test_proposal_catches_the_attack_and_nobody_else_on_what_it_has_not_seen() -> None:
-    found = propose(world(), expires=NOW)
-    assert found
-    for one in found:
-        assert one.backtest.precision == 1.0
-        assert one.backtest.recall > 0.7
-        assert one.backtest.days_hit == 0
-        assert not one.rule.enforce
-        assert len(one.rule.when) <= 3
-    again = read_rules(write_rules([one.rule for one in found], more=[{}] * len(found)), now=NOW)
-    assert again == tuple(one.rule for one in found)
-
-
-def test_attack_that_looks_like_people_gets_no_rule() -> None:
-    rows = [row(START + n * 60_000, f"p{n % 50}", login=1.0) for n in range(500)]
-    rows += [row(START + n * 60_000, "x", "same", login=1.0) for n in range(40)]
-    collected = replace(world(), rows=sorted(rows, key=lambda one: one.ts))
-    assert propose(collected, expires=NOW) == []
-
-
-def test_subject_of_a_rule_names_strangers_at_login() -> None:
-    (one,) = stuffed_at(rule_file(expires=1_700_000_000_000 + DAY))
-    assert one.subject == Subject(ip="203.0.1.9", client="bot|bot|bot", untrusted=True)
