@@ -6,7 +6,7 @@ the ports they need. `required` turns a missing one into a start-up error rather
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -194,7 +194,15 @@ class Policies(Protocol):
 
 
 class Passports(Protocol):
-    """Mints Passports with the active key."""
+    """Mints Passports with the active key, and remembers them for the caller's next request."""
+
+    def recall(self, inputs: Hashable, facts: object, *, now: float) -> str | None:
+        """The Passport kept for these inputs and facts. Raises haetae_crypto.errors.KeyUnavailable."""
+        ...
+
+    def keep(self, inputs: Hashable, facts: object, token: str, *, now: float) -> None:
+        """Remember one that was minted at `now` from these. Raises haetae_crypto.errors.KeyUnavailable."""
+        ...
 
     def mint(
         self,

@@ -44,16 +44,17 @@ class Risk:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
     """How the call came in. `client` is an IP address; `auth` names what was verified, such as
-    `device-signature`.
+    `device-signature`. `trace` is that of the one request the Passport was minted for, None where it serves
+    several of one caller.
 
     `members` is the whole object as read, with members that this version does not know; minting ignores it.
     """
 
     gateway: str
     route: str
-    trace: str
     client: str
     auth: tuple[str, ...]
+    trace: str | None = None
     members: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -135,7 +136,7 @@ def _context(members: Mapping[str, object] | None) -> CallContext:
     return CallContext(
         gateway=_text(members, "gateway", MAX_ID_CHARS, claim="ctx"),
         route=_text(members, "route", MAX_ID_CHARS, claim="ctx"),
-        trace=_text(members, "trace", MAX_ID_CHARS, claim="ctx"),
+        trace=_text(members, "trace", MAX_ID_CHARS, claim="ctx") if "trace" in members else None,
         client=client,
         auth=methods,
         members=members,

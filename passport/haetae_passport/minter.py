@@ -1,13 +1,13 @@
-"""Minting Passports: one signed statement per forwarded request.
+"""Minting Passports: one signed statement of who and what a service is serving.
 
 Rules kept: time and the unique id are arguments; the active key of the ring signs, so a key is published
-before it is used; nothing is minted that a verifier would refuse for its shape or size. Speed matters here,
-as this runs for each request: one JSON text, one signature, no intermediate objects.
+before it is used; nothing is minted that a verifier would refuse for its shape or size. Speed matters here:
+one JSON text, one signature, no intermediate objects, and none of it for a caller who has a Passport already.
 
 Not done here: gathering the facts, choosing the audience, sending the header.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final
 
 import orjson
@@ -16,9 +16,12 @@ from haetae_crypto.signing_keys import SigningRing
 
 from haetae_passport.claims import MAX_AUTH_METHODS, MAX_ID_CHARS, MAX_NAME_CHARS, CallContext, Risk
 from haetae_passport.errors import PassportUnmintable
+from haetae_passport.memory import PassportMemory
 from haetae_passport.verifier import MAX_PASSPORT_CHARS, PASSPORT_LIFETIME, PASSPORT_TYP
 
 _OWN_CLAIMS: Final = frozenset({"iss", "aud", "sub", "iat", "exp", "nbf", "jti", "usr", "dev", "cns", "rsk", "ctx"})
+#: Passports that are kept for the next request of the same caller: of the order of 1 KB each.
+MEMORY_LIMIT: Final = 8192
 # 53 bits: beyond them readers of JSON disagree. Dates have no one text in JSON: the caller decides.
 _JSON: Final = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -26,19 +29,37 @@ _JSON: Final = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orj
 class PassportMinter:
     """Mints Passports in the name of one issuer. `use_ring` takes effect with the next `mint`."""
 
-    __slots__ = ("_issuer", "_lifetime", "_ring")
+    __slots__ = ("_issuer", "_lifetime", "_memory", "_ring")
 
-    def __init__(self, *, issuer: str, ring: SigningRing, lifetime: int = PASSPORT_LIFETIME) -> None:
-        """`lifetime` is in seconds. Raises ValueError when it is not 1..300 or the issuer has no name."""
+    def __init__(
+        self, *, issuer: str, ring: SigningRing, lifetime: int = PASSPORT_LIFETIME, memory: int = MEMORY_LIMIT
+    ) -> None:
+        """`lifetime` is in seconds, `memory` a number of Passports that `recall` may find.
+
+        Raises ValueError when the lifetime is not 1..300 or the issuer has no name.
+        """
         if not 0 < len(issuer) <= MAX_NAME_CHARS or not 0 < lifetime <= 300:
             raise ValueError("a minter needs an issuer and a lifetime of 1 to 300 seconds")
         self._issuer = issuer
         self._lifetime = lifetime
         self._ring = ring
+        self._memory = PassportMemory(memory, lifetime=lifetime)
 
     def use_ring(self, ring: SigningRing) -> None:
         """Sign with `ring` from now on: after a rotation, or when key files changed."""
         self._ring = ring
+
+    def recall(self, inputs: Hashable, facts: object, *, now: float) -> str | None:
+        """The Passport kept for these inputs and facts, if it is in the first half of its life and of the key that
+        signs at `now` (Unix seconds). Raises KeyUnavailable when the ring has no active key.
+        """
+        return self._memory.recall(inputs, facts, key=self._ring.active(now=now).key, now=now)
+
+    def keep(self, inputs: Hashable, facts: object, token: str, *, now: float) -> None:
+        """Remember what `mint` made at `now`. `inputs` and `facts` are all that went into it, whatever form they have
+        with the caller; facts are compared, and must not change afterwards.
+        """
+        self._memory.keep(inputs, facts, token, key=self._ring.active(now=now).key, now=now)
 
     def mint(
         self,
@@ -71,13 +92,7 @@ class PassportMinter:
             "exp": issued_at + self._lifetime,
             "jti": passport_id,
             "cns": consents or {},
-            "ctx": {
-                "gateway": context.gateway,
-                "route": context.route,
-                "trace": context.trace,
-                "client": context.client,
-                "auth": context.auth,
-            },
+            "ctx": _context_claim(context),
         }
         if user is not None:
             claims["usr"] = user
@@ -94,13 +109,23 @@ class PassportMinter:
         return token
 
 
+def _context_claim(context: CallContext) -> dict[str, object]:
+    claim: dict[str, object] = {
+        "gateway": context.gateway,
+        "route": context.route,
+        "client": context.client,
+        "auth": context.auth,
+    }
+    if context.trace is not None:
+        claim["trace"] = context.trace
+    return claim
+
+
 def _require_words(audience: str, subject: str, passport_id: str, context: CallContext) -> None:
     if not 0 < len(audience) <= MAX_NAME_CHARS:
         raise PassportUnmintable("audience is empty or too long")
-    words = (
-        subject, passport_id, context.gateway, context.route, context.trace, context.client, *context.auth
-    )  # fmt: skip
-    for word in words:
+    trace = () if context.trace is None else (context.trace,)
+    for word in (subject, passport_id, context.gateway, context.route, context.client, *context.auth, *trace):
         if not 0 < len(word) <= MAX_ID_CHARS:
             raise PassportUnmintable("a required word is empty or too long")
     if len(context.auth) > MAX_AUTH_METHODS:

@@ -127,7 +127,7 @@ CLAIM_TRICKS: list[tuple[dict[str, object], str]] = [
     ({"rsk": {"score": 0}}, "claim-rsk"), ({"ctx": ...}, "claim-ctx"), ({"ctx": None}, "claim-ctx"),
     ({"ctx": ctx(client="home")}, "claim-ctx"), ({"ctx": ctx(client=...)}, "claim-ctx"),
     ({"ctx": ctx(gateway="")}, "claim-ctx"), ({"ctx": ctx(route=1)}, "claim-ctx"),
-    ({"ctx": ctx(trace=...)}, "claim-ctx"),
+    ({"ctx": ctx(trace="")}, "claim-ctx"), ({"ctx": ctx(trace=None)}, "claim-ctx"),
     ({"ctx": ctx(auth="mtls")}, "claim-ctx"), ({"ctx": ctx(auth=[""])}, "claim-ctx"),
     ({"ctx": ctx(auth=[1])}, "claim-ctx"),    ({"ctx": ctx(auth=["a"] * 17)}, "claim-ctx"),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ Tokens and proofs are signed by joserfc, another implementation than the one tha
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from haetae_edge.filter import Filter
 from haetae_edge.io.prompt_redis import PromptRedis
 from haetae_edge.io.token_store import RedisRates, RedisTokenClaims
 from haetae_edge.io.tokens import IssuerTokens
-from haetae_edge.services import Policies, Services
+from haetae_edge.services import IdentityService, Policies, Services
 from haetae_oidc import AccessTokenVerifier, DpopNonces, TokenPolicy
 from haetae_oidc.dpop import access_token_hash
 from haetae_oidc.io.jwks import IssuerAddress, KeySource
@@ -150,6 +150,8 @@ async def gate(
     before: tuple[Filter, ...] = (),
     ring: SigningRing | None = None,
     policies: Policies | None = None,
+    identity: IdentityService | None = None,
+    trusted: Sequence[str] = (),
 ) -> AsyncIterator[Gate]:
     """A gateway with these filters, `before` standing first. Its clock stands still."""
     clock = [float(NOW)]
@@ -173,9 +175,10 @@ async def gate(
             rates=RedisRates(redis, prefix="t:"),
             policies=policies,
             dpop_nonces=DpopNonces(bytes(32)),
+            identity=identity,
             passports=PassportMinter(issuer="haetae-web", ring=ring, lifetime=60) if ring is not None else None,
         )
-        edge = await stack.enter_async_context(world(filters=(*before, *filters), services=services))
+        edge = await stack.enter_async_context(world(filters=(*before, *filters), services=services, trusted=trusted))
         yield Gate(edge, issuer, server, services, clock)
 
 
