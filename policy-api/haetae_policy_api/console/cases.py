@@ -1,16 +1,21 @@
 """Cases: what the fraud detection did and saw, with what people said about it.
 
-A case is a policy in force that a detector made; its evidence holds numbers beside their limits. Alerts and shadow
-decisions are in the decision log and act on nobody.
+A case is a policy that a detector made; its evidence holds numbers beside their limits. It can be judged while it is in
+force, and after its end for as long as the store keeps ended policies. Alerts and shadow decisions are in the decision
+log and act on nobody.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from haetae_policy.errors import PolicyNotFound
 from haetae_policy.model import SourceKind
 
-from haetae_policy_api.service import listing
+from haetae_policy_api.service import explain, listing
 from haetae_policy_api.service.context import Context
+
+_LOOKED_AT: Final = 500
+_BEGINNINGS: Final = ("create", "approve")
 
 
 async def open_cases(
@@ -24,6 +29,49 @@ async def open_cases(
         "cases": [{**policy, "label": judged.get(policy["id"])} for policy in page["policies"]],
         "next": page["next"],
     }
+
+
+async def ended_cases(
+    context: Context, judged: Mapping[str, Mapping[str, Any]], *, limit: int, before: int | None
+) -> dict[str, Any]:
+    """Return machines' policies that have ended, those made last first, each with its `label` and how it ended.
+
+    Found through the audit trail, some hundred entries at a time; `next` goes on from there, so pages may be short.
+    """
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    entries = await context.ledger.audit_page(before=before, limit=_LOOKED_AT)
+    cursor = entries[-1].seq if entries else 1
+    for entry in entries:
+        told = entry.to_dict()
+        if len(found) == limit:
+            cursor = entry.seq + 1
+            break
+        if told["target"] in seen or not _begins_a_case(told):
+            continue
+        seen.add(told["target"])
+        if (policy := await _ended(context, told["target"])) is not None:
+            found.append({**policy, "label": judged.get(policy["id"])})
+    return {"cases": found, "next": cursor if cursor > 1 else None}
+
+
+def _begins_a_case(told: Mapping[str, Any]) -> bool:
+    policy = told["details"].get("policy")
+    source = policy.get("source") if isinstance(policy, Mapping) else None
+    return told["action"] in _BEGINNINGS and isinstance(source, Mapping) and source.get("kind") == SourceKind.FDS.value
+
+
+async def _ended(context: Context, policy_id: str) -> dict[str, Any] | None:
+    try:
+        return explain.ended_policy(await context.store.ended(policy_id))
+    except PolicyNotFound:  # it stands, or nobody remembers it any more
+        return None
+
+
+def can_be_judged(policy: Mapping[str, Any]) -> bool:
+    """Whether a policy, in force or ended, is a decision of the fraud detection: only those teach it something."""
+    source, evidence = policy["source"], policy.get("evidence") or {}
+    return source["kind"] == SourceKind.FDS.value and isinstance(evidence.get("decision"), str)
 
 
 def seen_only(decisions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from haetae_policy.audit import concerns
 from haetae_policy.errors import AddressInvalid, PolicyNotFound
 from haetae_policy.io.refusals import Refusal
+from haetae_policy.io.store import Ended
 from haetae_policy.model import KINDS, Policy, Subject
 from haetae_policy.network import address_key, parse_network
 
@@ -63,8 +64,13 @@ async def policy_in_any_state(context: Context, policy_id: str) -> dict[str, Any
             ended = await context.store.ended(policy_id)
         except PolicyNotFound:
             return None
-        return {**ended.policy.to_dict(), "state": ended.how, "ended_by": ended.by, "ended_ms": ended.at_ms}
+        return ended_policy(ended)
     return {**policy.to_dict(), "state": "in_force"}
+
+
+def ended_policy(ended: Ended) -> dict[str, Any]:
+    """Return an ended policy with `state` (revoked, expired), who ended it and when."""
+    return {**ended.policy.to_dict(), "state": ended.how, "ended_by": ended.by, "ended_ms": ended.at_ms}
 
 
 async def with_hits(context: Context, policies: tuple[Policy, ...] | list[Policy]) -> list[dict[str, Any]]:

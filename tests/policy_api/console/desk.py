@@ -118,6 +118,12 @@ class Console:
         await self.context.workers.write(report)
 
 
+async def policies_in_force(desk: Console) -> list[dict[str, Any]]:
+    """What the API lists, newest first."""
+    found: list[dict[str, Any]] = (await desk.get("adm", "/v1/policies")).json()["policies"]
+    return found
+
+
 def now_ms() -> int:
     return int(time.time() * 1000)
 

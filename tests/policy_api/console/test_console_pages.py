@@ -7,12 +7,19 @@ from typing import Any
 
 import orjson
 import pytest
-from haetae_fds.io.feedback import Labels, Word
-from haetae_policy.io.commands import Commands
 from haetae_policy.io.keys import Keys
 from redis.asyncio import Redis
 
-from tests.policy_api.console.desk import Console, decision, evidence, furnish, now_ms, passport, requests
+from tests.policy_api.console.desk import (
+    Console,
+    decision,
+    evidence,
+    furnish,
+    now_ms,
+    passport,
+    policies_in_force,
+    requests,
+)
 
 NEW = {"user": "u-7", "action": "block", "reason": "customer called", "lasts_s": "600"}
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)>'{{7*7}}"""
@@ -41,15 +48,10 @@ def active(page: str) -> list[str]:
     return reader.found
 
 
-async def table(desk: Console) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await desk.get("adm", "/v1/policies")).json()["policies"]
-    return found
-
-
 async def test_analyst_blocks_a_user_and_sees_it_take_hold_worker_by_worker(desk: Console) -> None:
     made = await desk.post("ana", "/new", NEW)
     assert made.status_code == 303
-    [policy] = await table(desk)
+    [policy] = await policies_in_force(desk)
     where = made.headers["location"]
     seq = int(re.search(r"seq=(\d+)", where)[1])  # type: ignore[index]
     assert where.startswith(f"/policies/{policy['id']}?")
@@ -71,7 +73,7 @@ async def test_incomplete_form_comes_back_filled_in_with_what_is_wrong(desk: Con
     assert 'value="not an address"' in answer.text
     assert 'value="u-7"' in answer.text
     assert "<strong>IP address or network</strong>" in answer.text or "Not valid" in answer.text
-    assert await table(desk) == []
+    assert await policies_in_force(desk) == []
 
 
 async def test_preview_tells_whom_it_would_hit_and_stores_nothing(desk: Console) -> None:
@@ -85,7 +87,7 @@ async def test_preview_tells_whom_it_would_hit_and_stores_nothing(desk: Console)
     narrow = (await desk.post("ana", "/new/preview", {**NEW, "user": "u-9"})).text
     assert "<strong>0</strong>" in narrow
     assert "Will wait" not in narrow
-    assert await table(desk) == []
+    assert await policies_in_force(desk) == []
 
 
 async def test_preview_of_what_is_no_policy_yet_names_the_fields(desk: Console) -> None:
@@ -102,7 +104,7 @@ async def test_second_person_approves_and_the_first_cannot(desk: Console) -> Non
     asked = await desk.post("app", "/new", {**NEW, "user": "", "route": "transfer", "reason": "incident"})
     assert asked.status_code == 303
     policy_id = asked.headers["location"].rpartition("/")[2]
-    assert await table(desk) == []
+    assert await policies_in_force(desk) == []
     page = (await desk.get("app", "/pending")).text
     assert "another person has to approve" in page
     assert f"/pending/{policy_id}/approve" not in page
@@ -110,7 +112,7 @@ async def test_second_person_approves_and_the_first_cannot(desk: Console) -> Non
     assert refused.status_code == 403
     approved = await desk.post("adm", f"/pending/{policy_id}/approve", {})
     assert approved.status_code == 303
-    [policy] = await table(desk)
+    [policy] = await policies_in_force(desk)
     assert (policy["id"], policy["approved_by"]) == (policy_id, "adm")
     again = await desk.post("adm", f"/pending/{policy_id}/approve", {})
     assert again.status_code == 404
@@ -133,7 +135,7 @@ async def test_several_are_taken_back_at_once_after_saying_what_will_happen(desk
     done = await desk.post("ana", "/policies/end", {"id": [f"{ids[0]}@1", f"{ids[1]}@1"], "reason": "over"})
     assert done.status_code == 200
     assert "2 of 2 were taken back." in done.text
-    assert [policy["id"] for policy in await table(desk)] == [ids[2]]
+    assert [policy["id"] for policy in await policies_in_force(desk)] == [ids[2]]
     ended = (await desk.get("ana", f"/policies/{ids[0]}")).text
     assert "taken back" in ended
     assert "/extend" not in ended
@@ -146,7 +148,7 @@ async def test_policy_that_changed_meanwhile_stays_and_the_others_go(desk: Conso
     done = await desk.post("ana", "/policies/end", {"id": [f"{first}@1", f"{second}@1"], "reason": "over"})
     assert "1 of 2 were taken back." in done.text
     assert "the policy is at version 2" in done.text
-    assert [policy["id"] for policy in await table(desk)] == [first]
+    assert [policy["id"] for policy in await policies_in_force(desk)] == [first]
 
 
 @pytest.mark.parametrize("ids", [[], ["nonsense@1"], ["pol_01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["x@1"] * 2 + ["y@-1"]])
@@ -154,14 +156,14 @@ async def test_nothing_sensible_chosen_is_told_and_nothing_ends(desk: Console, i
     await desk.policy()
     done = await desk.post("ana", "/policies/end", {"id": ids, "reason": "over"})
     assert done.status_code == 422
-    assert len(await table(desk)) == 1
+    assert len(await policies_in_force(desk)) == 1
 
 
 async def test_exception_for_one_user_of_a_blocked_network(desk: Console) -> None:
     held = await desk.policy(subject={"ip": "203.0.113.0/24"})
     where = f"/policies/{held['policy']['id']}/except"
     assert (await desk.post("ana", where, {"user": "u-7", "reason": "branch", "lasts_s": "3600"})).status_code == 303
-    allowed = next(policy for policy in await table(desk) if policy["action"] == "allow")
+    allowed = next(policy for policy in await policies_in_force(desk) if policy["action"] == "allow")
     assert allowed["subject"] == {"ip": "203.0.113.0/24", "user": "u-7"}
 
 
@@ -190,55 +192,6 @@ async def test_search_finds_users_addresses_traces_references_and_policies(desk:
     assert (await desk.get("vic", f"/search?q={ids['block']}")).headers["location"] == f"/policies/{ids['block']}"
     assert "Nothing is known under" in (await desk.get("vic", "/search?q=nobody-ever")).text
     assert (await desk.get("vic", "/search?q=x&kind=password")).status_code == 422
-
-
-async def labels(client: Redis) -> list[tuple[str, str, str]]:
-    read = await Labels(Commands(client, deadline_s=5.0), prefix="t:").after("0")
-    return [(label.word.value, label.by, label.policy_id) for _, label in read if label is not None]
-
-
-async def test_false_alarm_ends_the_policy_and_the_fraud_detection_reads_the_label(
-    desk: Console, client: Redis
-) -> None:
-    case = (await desk.policy(machine=True, evidence=evidence()))["policy"]["id"]
-    page = (await desk.get("ana", "/cases")).text
-    assert "failed logins" in page
-    assert "The policy ends at once on every worker" in page
-    judged = await desk.post("ana", f"/cases/{case}/judge", {"word": Word.FALSE_ALARM.value})
-    assert judged.status_code == 303
-    assert await labels(client) == [("false-alarm", "ana", case)]
-    assert await table(desk) == []
-    history = (await desk.get("app", f"/policies/{case}")).text
-    assert "called a false alarm" in history
-    assert "took back" in history
-
-
-async def test_confirmed_case_stays_in_force_and_carries_the_judgement(desk: Console, client: Redis) -> None:
-    case = (await desk.policy(machine=True, evidence=evidence()))["policy"]["id"]
-    assert (await desk.post("ana", f"/cases/{case}/judge", {"word": "confirm"})).status_code == 303
-    assert await labels(client) == [("confirm", "ana", case)]
-    page = (await desk.get("ana", "/cases")).text
-    assert "confirmed" in page
-    assert f"/cases/{case}/judge" not in page
-    assert len(await table(desk)) == 1
-
-
-@pytest.mark.parametrize(("machine", "word"), [(False, "confirm"), (True, "maybe"), (True, "")])
-async def test_only_the_fraud_detections_own_policies_are_judged_with_one_of_two_words(
-    desk: Console, client: Redis, machine: bool, word: str
-) -> None:
-    case = (await desk.policy(machine=machine, evidence=evidence()))["policy"]["id"]
-    assert (await desk.post("ana", f"/cases/{case}/judge", {"word": word})).status_code == 422
-    assert await labels(client) == []
-
-
-async def test_what_was_only_seen_is_shown_apart_and_unreadable_records_are_passed_by(desk: Console) -> None:
-    log = "t:fds:{0}:decisions"
-    for raw in (decision(), b"{", b"[]", decision(subject="x"), decision(mode="enforce", action="block", pid="fds_2")):
-        await desk.client.xadd(log, {"n": "1", "d": raw})
-    page = (await desk.get("vic", "/cases")).text
-    assert page.count("order nobody follows") == 1
-    assert "Only seen" in page
 
 
 async def test_overview_counts_refusals_workers_and_what_wants_attention(desk: Console) -> None:

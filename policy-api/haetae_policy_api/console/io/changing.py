@@ -10,7 +10,7 @@ from haetae_fds.errors import FeedbackInvalid
 from haetae_fds.io.feedback import Word, label_of
 from haetae_policy.audit import AuditNote
 from haetae_policy.errors import PolicyInvalid, PolicyNotFound
-from haetae_policy.model import KINDS
+from haetae_policy.model import KINDS, Policy
 from starlette.responses import Response
 
 from haetae_policy_api.console.forms import policy_document, seconds
@@ -153,20 +153,31 @@ async def reject(visit: Visit) -> Response:
 
 
 async def judge_case(visit: Visit) -> Response:
-    """Say whether the fraud detection was right. The label is stored first; a false alarm then ends its policy."""
+    """Say whether the fraud detection was right, also after its policy has ended.
+
+    The label is stored first; a false alarm then ends its policy where that still stands.
+    """
     policy_id = visit.request.path_params["policy_id"]
     try:
         word = Word(visit.form.get("word"))
-        policy = await visit.context.store.get(policy_id)
+        policy, stands = await _case(visit, policy_id)
         label = label_of(policy, word=word, by=visit.caller.name, now_ms=visit.now_ms)
     except (FeedbackInvalid, ValueError) as error:
         raise Invalid("this cannot be judged", errors=[("word", str(error))]) from error
     await visit.desk.casebook.add_label(label)
     note = AuditNote(actor=visit.caller.name, action=f"case.{word.value}", target=policy_id, details={})
     await visit.context.ledger.commit([note], now_ms=visit.now_ms, epoch_randomness=epoch())
-    if word is Word.FALSE_ALARM:
+    if stands and word is Word.FALSE_ALARM:
         await _take_back(visit, policy_id)
     return visit.go(f"/policies/{policy_id}")
+
+
+async def _case(visit: Visit, policy_id: str) -> tuple[Policy, bool]:
+    """Return the policy, and whether it stands; raises PolicyNotFound for one that nobody remembers."""
+    try:
+        return await visit.context.store.get(policy_id), True
+    except PolicyNotFound:
+        return (await visit.context.store.ended(policy_id)).policy, False
 
 
 async def _take_back(visit: Visit, policy_id: str) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from haetae_policy.audit import concerns
+from haetae_policy.io.store import StoreSettings
 from starlette.responses import Response
 
 from haetae_policy_api.console import cases, search
@@ -12,6 +13,7 @@ from haetae_policy_api.errors import Invalid, NotFound
 from haetae_policy_api.service import explain, listing, pending
 
 PAGE = 50
+KEPT_DAYS = StoreSettings().ended_s // 86_400
 _HISTORY = 500
 
 
@@ -74,13 +76,16 @@ async def _hold(visit: Visit) -> dict[str, Any] | None:
 
 
 async def show_cases(visit: Visit) -> Response:
-    """What the fraud detection did, and what it only saw."""
+    """What the fraud detection did: in force, or ended but still remembered; and what it only saw."""
     judged = await visit.desk.casebook.judged()
+    if visit.query("state") == "ended":
+        listed = await cases.ended_cases(visit.context, judged, limit=PAGE, before=_number(visit, "before"))
+        return visit.page("cases.html", listed=listed, seen=[], ended=True, kept_days=KEPT_DAYS)
     listed = await cases.open_cases(
         visit.context, judged, limit=PAGE, after=visit.query("after") or None, now_ms=visit.now_ms
     )
     seen = cases.seen_only(await visit.desk.casebook.decisions())
-    return visit.page("cases.html", listed=listed, seen=seen[:PAGE])
+    return visit.page("cases.html", listed=listed, seen=seen[:PAGE], ended=False, kept_days=KEPT_DAYS)
 
 
 async def show_pending(visit: Visit) -> Response:
@@ -90,11 +95,17 @@ async def show_pending(visit: Visit) -> Response:
 
 async def show_audit(visit: Visit) -> Response:
     """Who changed what."""
-    before = visit.query("before")
-    if before and not (before.isascii() and before.isdigit() and len(before) <= 15 and int(before)):
-        raise Invalid("before is a whole number of at least 1")
-    listed = await listing.audit_list(visit.context, before=int(before) if before else None, limit=PAGE)
+    listed = await listing.audit_list(visit.context, before=_number(visit, "before"), limit=PAGE)
     return visit.page("audit.html", listed=listed)
+
+
+def _number(visit: Visit, name: str) -> int | None:
+    text = visit.query(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text)):
+        raise Invalid(f"{name} is a whole number of at least 1")
+    return int(text)
 
 
 async def verify_audit(visit: Visit) -> Response:
