@@ -16,24 +16,22 @@ from haetae_edge.config.values import ArgumentError, Duration
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange, Fields, Response, Send
 from haetae_edge.filter import BuildContext, Phase, Steps
-from haetae_edge.headers import folded
 from haetae_edge.request import Request
 from haetae_edge.services import required
 from haetae_edge.staff.cookies import foreign_cookies, set_session, without_our_cookies
 from haetae_edge.staff.gate import StaffGate, login_required
-from haetae_edge.staff.navigation import Asker, asker
+from haetae_edge.staff.navigation import is_socket
 from haetae_edge.staff.origins import check_origin, parse_web_origin
 from haetae_edge.staff.ports import Session
 from haetae_edge.staff.present import Presenter, login_path, return_to
 from haetae_edge.staff.presets import (
     PRESETS,
-    STRIPPED,
-    STRIPPED_FAMILIES,
     Identity,
     IdleExempt,
     NameFrom,
     NameUnusable,
     Preset,
+    is_stripped,
     log_in_name,
 )
 from haetae_edge.staff.requirement import Requirement
@@ -199,11 +197,7 @@ class _Door:
 
     def _clean(self, exchange: Exchange) -> None:
         """Take out our cookies and every field by which others could speak for the gateway."""
-        kept: Fields = []
-        for pair in exchange.fields:
-            name = folded(pair[0])
-            if name != b"cookie" and name not in STRIPPED and not name.startswith(STRIPPED_FAMILIES):
-                kept.append(pair)
+        kept: Fields = [pair for pair in exchange.fields if pair[0] != b"cookie" and not is_stripped(pair[0])]
         cookies = foreign_cookies(exchange.request.values.get(b"cookie", ()))
         if cookies is not None:
             kept.append((b"cookie", cookies))
@@ -211,13 +205,13 @@ class _Door:
 
     def _is_activity(self, request: Request) -> bool:
         """Whether a person is behind it. What reconnects by itself never is."""
-        if asker(request) is Asker.SOCKET or request.values.get(b"accept") == [b"text/event-stream"]:
+        if is_socket(request) or request.values.get(b"accept") == [b"text/event-stream"]:
             return False
         return not any(test(request) for test in self._exempt)
 
     async def _calm(self, request: Request, refusal: Refusal) -> None:
         """Let a front end that reconnects at once wait for its refusal."""
-        if not self._preset.calm_upgrades or asker(request) is not Asker.SOCKET:
+        if not self._preset.calm_upgrades or not is_socket(request):
             return
         if not await self._gate.sign_in.calm():
             raise Refusal("throttled", reason="upgrades") from refusal

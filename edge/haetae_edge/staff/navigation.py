@@ -26,7 +26,7 @@ class Asker(Enum):
 
 def asker(request: Request, *, is_api: Callable[[str], bool] | None = None) -> Asker:
     """The decision, from the request alone. `is_api` knows paths of the tool at which there are no pages."""
-    if b"upgrade" in request.options or b"upgrade" in request.values:
+    if is_socket(request):
         return Asker.SOCKET
     if request.method != "GET" or request.has_body:
         return Asker.SCRIPT
@@ -37,6 +37,11 @@ def asker(request: Request, *, is_api: Callable[[str], bool] | None = None) -> A
     if any(mark in request.values for mark in _SCRIPT_MARKS) or (is_api is not None and is_api(request.path)):
         return Asker.SCRIPT
     return Asker.PAGE if _prefers_html(request) else Asker.SCRIPT
+
+
+def is_socket(request: Request) -> bool:
+    """Whether the connection is to become another protocol's: a WebSocket."""
+    return b"upgrade" in request.options or b"upgrade" in request.values
 
 
 def is_form_page(request: Request) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from haetae_edge.config.values import ArgumentError, HeaderName
 from haetae_edge.exchange import Fields
+from haetae_edge.headers import folded
 from haetae_edge.request import Request
 from haetae_edge.template import parse_template
 
@@ -19,7 +20,7 @@ NameFrom = Literal["username", "email", "subject"]
 
 #: Fields by which some tool takes a caller's word for who is calling. No tool gets them from outside, because which
 #: one is behind a route is more than a route knows.
-STRIPPED: Final = frozenset(
+_STRIPPED: Final = frozenset(
     {
         b"authorization",
         b"es-client-authentication",
@@ -33,11 +34,18 @@ STRIPPED: Final = frozenset(
         b"x-remote-groups",
     }
 )
-STRIPPED_FAMILIES: Final = (b"x-webauth-",)
+_STRIPPED_FAMILY: Final = b"x-webauth-"
 
 _PRINTABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _MAX_NAME: Final = 256
 _MAX_GROUPS: Final = 8000
+
+
+@lru_cache(maxsize=1024)
+def is_stripped(name: bytes) -> bool:
+    """Whether a field (name in lower case) never reaches a tool from outside, in any spelling of it."""
+    plain = folded(name)
+    return plain in _STRIPPED or plain.startswith(_STRIPPED_FAMILY)
 
 
 class NameUnusable(Exception):
