@@ -6,15 +6,18 @@ configured, and `aud` is one string; every claim has its type; the token is youn
 size. Claims are read only after the signature held. PyJWT
 checks the signature; it never sees the token, whose strict reading is `haetae_crypto.compact_jwt`'s work.
 
-Not done here: fetching keys (`io/jwks.py`), one-time use. A Passport may be used for each call that one
-request causes.
+One Passport serves many requests, so that a signature held is remembered, and nothing else: claims are read
+and judged anew, and what one request's handler does to them is no other's business.
+
+Not done here: fetching keys (`io/jwks.py`), one-time use.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from haetae_crypto.compact_jwt import UnverifiedJwt, read_unverified_jwt
 from haetae_crypto.errors import JwsInvalid
+from haetae_crypto.jwk import PublicJwk
 from haetae_crypto.jwks import JwkSet
 from jwt import get_algorithm_by_name
 
@@ -24,6 +27,8 @@ from haetae_passport.errors import PassportInvalid, PassportKeyUnknown
 PASSPORT_ALG: Final = "EdDSA"
 PASSPORT_TYP: Final = "passport+jwt"
 PASSPORT_LIFETIME: Final = 60
+#: Signatures that a verifier remembers: of the order of 1 KB each.
+HELD_LIMIT: Final = 4096
 _EDDSA: Final = get_algorithm_by_name(PASSPORT_ALG)
 MAX_PASSPORT_CHARS: Final = 8000
 """One header line that common servers still accept (aiohttp 8190, nginx and Node 8 KiB and more)."""
@@ -56,11 +61,40 @@ class UnverifiedPassport:
     jwt: UnverifiedJwt
 
 
+class HeldSignatures:
+    """Signatures that held lately, each with the very key it was checked with. Bounded: the oldest goes first."""
+
+    __slots__ = ("_held", "_limit")
+
+    def __init__(self, limit: int = HELD_LIMIT) -> None:
+        """`limit` is a number of signatures; 0 remembers none."""
+        self._limit = limit
+        self._held: dict[tuple[bytes, bytes], PublicJwk] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def holds(self, jwt: UnverifiedJwt, jwk: PublicJwk) -> bool:
+        """Whether `jwk` signed this text, checked now or before. A key that was withdrawn is not asked for again."""
+        signed = (jwt.signing_input, jwt.signature)
+        if self._held.get(signed) is jwk:
+            return True
+        if not _EDDSA.verify(jwt.signing_input, jwk.key, jwt.signature):
+            return False
+        self._held[signed] = jwk
+        if len(self._held) > self._limit:
+            for oldest in self._held:
+                self._held.pop(oldest, None)
+                break
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class PassportVerifier:
     """Verifies Passports under one policy: `verify`, or `read_unverified`, find the keys, `verify_read`."""
 
     policy: PassportPolicy
+    held: HeldSignatures = field(default_factory=HeldSignatures, repr=False, compare=False)
 
     def verify(self, token: str, *, keys: JwkSet, now: float) -> Passport:
         """The Passport in `token`, signed by one of `keys`, valid at `now` (Unix seconds).
@@ -93,7 +127,7 @@ class PassportVerifier:
         if jwk is None:
             raise PassportKeyUnknown
         jwt = unverified.jwt
-        if not _EDDSA.verify(jwt.signing_input, jwk.key, jwt.signature):
+        if not self.held.holds(jwt, jwk):
             raise PassportInvalid("signature")
         try:
             claims = jwt.read_unverified_claims()
