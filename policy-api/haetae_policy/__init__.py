@@ -25,6 +25,7 @@ from haetae_policy.model import Action, Api, Mode, Policy, Rate, Source, SourceK
 from haetae_policy.network import Network, address_key, address_text, packed_address_key, parse_network
 from haetae_policy.parse import parse_new_policy, parse_policy, read_policy
 from haetae_policy.paths import PathMatcher, compile_path
+from haetae_policy.protected import Protected, parse_protected
 from haetae_policy.record import Record, decode_record, encode_record, record_of
 from haetae_policy.reference import ReferenceMaker
 from haetae_policy.rules import Rules
@@ -53,6 +54,7 @@ __all__ = [
     "PolicyNotFound",
     "PolicyTable",
     "Problem",
+    "Protected",
     "Put",
     "Rate",
     "Record",
@@ -79,6 +81,7 @@ __all__ = [
     "parse_new_policy",
     "parse_policy",
     "parse_policy_id",
+    "parse_protected",
     "read_policy",
     "record_of",
 ]

@@ -6,6 +6,8 @@ only these. Messages are for people; programs decide by class and `code`.
 
 from dataclasses import dataclass
 
+from haetae_policy.faults import Fault
+
 
 class PolicyError(Exception):
     """Base of everything this package raises on purpose."""
@@ -15,7 +17,7 @@ class PolicyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a document: the field's dotted name and what is the matter with it."""
+    """One thing wrong with a document: the field's dotted name and what is the matter with it (mostly a `Fault`)."""
 
     field: str
     message: str
@@ -31,13 +33,21 @@ class PolicyInvalid(PolicyError):
         self.problems = problems
 
 
-class AddressInvalid(PolicyError):
+class FieldInvalid(PolicyError):
+    """Base of what is wrong with one field's text; `fault` says what."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+class AddressInvalid(FieldInvalid):
     """A text is not one IP address or one network in the form this package takes."""
 
     code = "address_invalid"
 
 
-class PathPatternInvalid(PolicyError):
+class PathPatternInvalid(FieldInvalid):
     """A path pattern is outside the supported part of the Spring Cloud Gateway syntax."""
 
     code = "path_pattern_invalid"

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from haetae_policy.errors import PolicyInvalid, Problem
+from haetae_policy.faults import fault
 
 PREFIX: Final = "pol_"
 RANDOM_BYTES: Final = 10
@@ -36,5 +37,5 @@ def format_policy_id(pid: int) -> str:
 def parse_policy_id(text: str) -> int:
     """Return the 128-bit integer of a canonical identifier; raises PolicyInvalid otherwise."""
     if _SHAPE.fullmatch(text) is None:
-        raise PolicyInvalid((Problem("id", "must be pol_ and a ULID in upper case"),))
+        raise PolicyInvalid((Problem("id", fault("policy_id")),))
     return int(text[len(PREFIX) :].translate(_TO_PYTHON), 32)

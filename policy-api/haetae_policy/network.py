@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Final, Self
 
 from haetae_policy.errors import AddressInvalid
+from haetae_policy.faults import fault
 
 V4_TAG: Final = 1 << 32
 V6_TAG: Final = 1 << 128
@@ -41,11 +42,11 @@ def address_key(text: str) -> int:
 
 def _v6_key(text: str) -> int:
     if len(text) > _MAX_TEXT or "%" in text or ":" not in text:
-        raise AddressInvalid("not an IP address")
+        raise AddressInvalid(fault("address"))
     try:
         value = int(ipaddress.IPv6Address(text))
     except ValueError as error:
-        raise AddressInvalid("not an IP address") from error
+        raise AddressInvalid(fault("address")) from error
     return _tag_v6(value)
 
 
@@ -59,7 +60,7 @@ def packed_address_key(packed: bytes) -> int:
         return V4_TAG | int.from_bytes(packed)
     if len(packed) == 16:
         return _tag_v6(int.from_bytes(packed))
-    raise AddressInvalid("a packed address has 4 or 16 bytes")
+    raise AddressInvalid(fault("address"))
 
 
 def address_text(key: int) -> str:
@@ -107,16 +108,16 @@ def parse_network(text: str) -> Network:
     written_v6 = ":" in address
     bits = 128 if written_v6 else 32
     if slash and _PREFIX.fullmatch(prefix_text) is None:
-        raise AddressInvalid("the prefix length must be a plain number")
+        raise AddressInvalid(fault("prefix_number"))
     prefix = int(prefix_text) if slash else bits
     if prefix > bits:
-        raise AddressInvalid(f"the prefix length must be at most {bits}")
+        raise AddressInvalid(fault("prefix_most", bits=bits))
     if written_v6 and value >> 32 == 1:
         if prefix < 96:
-            raise AddressInvalid("write IPv4 networks as IPv4")
+            raise AddressInvalid(fault("mapped"))
         bits, prefix = 32, prefix - 96
     shift = bits - prefix
     key = value >> shift
     if key << shift != value:
-        raise AddressInvalid(f"host bits are set; the network is {address_text(key << shift)}/{prefix}")
+        raise AddressInvalid(fault("host_bits", network=f"{address_text(key << shift)}/{prefix}"))
     return Network(version=4 if bits == 32 else 6, key=key, shift=shift)

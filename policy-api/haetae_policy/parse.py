@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from haetae_policy.errors import AddressInvalid, PathPatternInvalid, PolicyInvalid, Problem
+from haetae_policy.faults import fault
 from haetae_policy.identifiers import parse_policy_id
 from haetae_policy.model import KINDS, Action, Api, Mode, Policy, Rate, Source, SourceKind, Subject, format_time
 from haetae_policy.network import Network, parse_network
@@ -70,7 +71,7 @@ def parse_new_policy(
     `now_ms` is Unix milliseconds. Raises PolicyInvalid, also for an expiry that has passed.
     """
     if not isinstance(document, Mapping):
-        raise PolicyInvalid((Problem("policy", "must be an object"),))
+        raise PolicyInvalid((Problem("policy", fault("object")),))
     now_text = format_time(now_ms // 1000 * 1000)
     made: dict[Any, Any] = {
         **document,
@@ -80,7 +81,7 @@ def parse_new_policy(
         "changed": now_text,
         "version": 1,
     }
-    problems = [Problem(name, "is set by the service") for name in _SET_BY_SERVICE if name in document]
+    problems = [Problem(name, fault("set_by_service")) for name in _SET_BY_SERVICE if name in document]
     policy = _policy(made, problems)
     if policy is not None:
         problems += rules.problems(policy)
@@ -100,24 +101,24 @@ def _policy(document: object, problems: list[Problem]) -> Policy | None:
     source = _source(reader.raw("source"), problems)
     created, changed, expires = (reader.time(key) for key in ("created", "changed", "expires"))
     version = reader.integer("version", 1, 1 << 31)
-    why = reader.shaped("why", _CODE, "must be a short code of a-z, 0-9, _, . and -")
+    why = reader.shaped("why", _CODE, fault("why_code"))
     hard = reader.flag("hard")
     rate = _rate(reader, action, problems)
     ticket = reader.text("ticket", limit=64)
     approved_by = reader.text("approved_by", limit=128)
     evidence = _evidence(reader)
     if hard and action is not Action.BLOCK:
-        reader.fail("hard", "only a block can be hard")
+        reader.fail("hard", fault("hard_blocks_only"))
     if created is not None and changed is not None and expires is not None and not created <= changed < expires:
-        reader.fail("expires", "must be later than created and changed")
+        reader.fail("expires", fault("expires_order"))
     if source is not None and approved_by is not None and approved_by == source.name:
-        reader.fail("approved_by", "must be another person than the source")
+        reader.fail("approved_by", fault("another_approver"))
     if problems or action is None or mode is None or reason is None or source is None or version is None:
         return None
     if created is None or changed is None or expires is None:
         return None
     if not created <= changed < expires:
-        reader.fail("expires", "must be later than created and changed")
+        reader.fail("expires", fault("expires_order"))
         return None
     return Policy(
         id=policy_id,
@@ -149,7 +150,7 @@ def _identifier(reader: Reader) -> str:
             pass  # reported below together with a missing identifier
         else:
             return value
-    reader.fail("id", "must be pol_ and a ULID in upper case")
+    reader.fail("id", fault("policy_id"))
     return ""
 
 
@@ -169,7 +170,7 @@ def _network(reader: Reader) -> Network | None:
     try:
         return parse_network(value if isinstance(value, str) else "")
     except AddressInvalid as error:
-        reader.fail("ip", str(error))
+        reader.fail("ip", error.fault)
         return None
 
 
@@ -178,16 +179,16 @@ def parse_api(document: object, problems: list[Problem]) -> Api:
     if document is None:
         return Api()
     reader = Reader(document, "api", frozenset({"gateway", "route", "method", "path"}), problems)
-    gateway = reader.shaped("gateway", _NAME, "must be a gateway's name")
-    route = reader.shaped("route", _NAME, "must be a route's id")
+    gateway = reader.shaped("gateway", _NAME, fault("gateway_name"))
+    route = reader.shaped("route", _NAME, fault("route_id"))
     method, path = reader.raw("method"), reader.raw("path")
     if method is not None and (not isinstance(method, str) or method not in METHODS):
-        reader.fail("method", "must be an HTTP method in capitals")
+        reader.fail("method", fault("method"))
     if path is not None:
         try:
             compile_path(path if isinstance(path, str) else "")
         except PathPatternInvalid as error:
-            reader.fail("path", str(error))
+            reader.fail("path", error.fault)
     return Api() if problems else Api(gateway=gateway, route=route, method=method, path=path)
 
 
@@ -204,10 +205,10 @@ def _rate(reader: Reader, action: Action | None, problems: list[Problem]) -> Rat
     document = reader.raw("rate")
     if document is None:
         if action is Action.THROTTLE:
-            reader.fail("rate", "is required for a throttle")
+            reader.fail("rate", fault("rate_required"))
         return None
     if action is not Action.THROTTLE:
-        reader.fail("rate", "only a throttle has a rate")
+        reader.fail("rate", fault("rate_throttles_only"))
     inner = Reader(document, "rate", frozenset({"limit", "per_seconds"}), problems)
     if not isinstance(document, Mapping):
         return None
@@ -223,16 +224,16 @@ def _evidence(reader: Reader) -> str:
     if not isinstance(value, dict) or not _is_small(value):
         reader.fail(
             "evidence",
-            f"must be an object of at most {MAX_EVIDENCE_NODES} values in {MAX_EVIDENCE_DEPTH} levels",
+            fault("evidence_shape", nodes=MAX_EVIDENCE_NODES, levels=MAX_EVIDENCE_DEPTH),
         )
         return "{}"
     try:
         encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
-        reader.fail("evidence", "must hold JSON values only")
+        reader.fail("evidence", fault("evidence_json"))
         return "{}"
     if len(encoded) > MAX_EVIDENCE_BYTES:
-        reader.fail("evidence", f"must be at most {MAX_EVIDENCE_BYTES} bytes")
+        reader.fail("evidence", fault("evidence_bytes", bytes=MAX_EVIDENCE_BYTES))
         return "{}"
     return encoded.decode()
 

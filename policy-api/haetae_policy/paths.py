@@ -15,6 +15,7 @@ import re
 from typing import Final, Protocol
 
 from haetae_policy.errors import PathPatternInvalid
+from haetae_policy.faults import fault
 
 MAX_PATTERN: Final = 512
 MAX_SEGMENTS: Final = 32
@@ -111,7 +112,7 @@ def compile_path(pattern: str) -> PathMatcher:
         return _Exact("/")
     segments = pattern[1:].split("/")
     if len(segments) > MAX_SEGMENTS:
-        raise PathPatternInvalid(f"at most {MAX_SEGMENTS} segments")
+        raise PathPatternInvalid(fault("path_segments", most=MAX_SEGMENTS))
     rest = _REST.fullmatch(segments[-1]) is not None
     if rest:
         segments.pop()
@@ -126,14 +127,14 @@ def compile_path(pattern: str) -> PathMatcher:
 
 def _check_characters(pattern: str) -> None:
     if len(pattern) > MAX_PATTERN:
-        raise PathPatternInvalid(f"at most {MAX_PATTERN} characters")
+        raise PathPatternInvalid(fault("path_length", most=MAX_PATTERN))
     if _CHARACTERS.fullmatch(pattern) is None:
-        raise PathPatternInvalid("must start with / and hold only URL path characters, * and {name}")
+        raise PathPatternInvalid(fault("path_characters"))
     if "//" in pattern:
-        raise PathPatternInvalid("empty segments never occur in a normalised path")
+        raise PathPatternInvalid(fault("path_empty"))
     for escape in _ESCAPE.finditer(pattern):
         if escape[1] is None or int(escape[1], 16) in _UNRESERVED:
-            raise PathPatternInvalid("percent escapes are two upper-case digits, and only where needed")
+            raise PathPatternInvalid(fault("path_escape"))
 
 
 def _compile_segments(segments: list[str]) -> list[str | _Glob | None]:
@@ -142,15 +143,15 @@ def _compile_segments(segments: list[str]) -> list[str | _Glob | None]:
     for segment in segments:
         if variable := _VARIABLE.fullmatch(segment):
             if variable[1] in names:
-                raise PathPatternInvalid(f"the name {variable[1]} is used twice")
+                raise PathPatternInvalid(fault("path_twice", name=variable[1]))
             names.add(variable[1])
             compiled.append(None)
         elif "{" in segment or "}" in segment:
-            raise PathPatternInvalid("{name} stands for one whole segment, without a regular expression")
+            raise PathPatternInvalid(fault("path_variable"))
         elif "**" in segment:
-            raise PathPatternInvalid("** may only be the whole last segment")
+            raise PathPatternInvalid(fault("path_rest"))
         elif segment in {".", ".."}:
-            raise PathPatternInvalid("dot segments never occur in a normalised path")
+            raise PathPatternInvalid(fault("path_dots"))
         elif segment == "*":
             compiled.append(None)
         else:

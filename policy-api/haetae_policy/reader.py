@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from haetae_policy.errors import Problem
+from haetae_policy.faults import Fault, fault
 
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z", re.ASCII)
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -24,15 +25,15 @@ class Reader:
         self._problems = problems
         self._fields: Mapping[str, Any] = {}
         if not isinstance(document, Mapping):
-            self.fail("", "must be an object")
+            self.fail("", fault("object"))
             return
         for key in document:
             if key not in allowed:
                 shown = key if isinstance(key, str) and len(key) <= 64 and key.isprintable() else "(unprintable)"
-                self.fail(shown, "unknown field")
+                self.fail(shown, fault("unknown"))
         self._fields = document
 
-    def fail(self, key: str, message: str) -> None:
+    def fail(self, key: str, message: Fault) -> None:
         """Note a problem under this object's name."""
         parts = [part for part in (self._name, key) if part]
         self._problems.append(Problem(".".join(parts) or "policy", message))
@@ -46,20 +47,20 @@ class Reader:
         value = self.raw(key)
         if value is None:
             if required:
-                self.fail(key, "is required")
+                self.fail(key, fault("required"))
             return None
         if not isinstance(value, str) or not value or len(value) > limit or value != value.strip():
-            self.fail(key, f"must be a text of 1 to {limit} characters without spaces around it")
+            self.fail(key, fault("text", limit=limit))
             return None
         if not value.isascii() and any(unicodedata.category(char) in _UNPRINTABLE for char in value):
-            self.fail(key, "must not hold control or invisible characters")
+            self.fail(key, fault("invisible"))
             return None
         if value.isascii() and not value.isprintable():
-            self.fail(key, "must not hold control or invisible characters")
+            self.fail(key, fault("invisible"))
             return None
         return value
 
-    def shaped(self, key: str, shape: re.Pattern[str], message: str) -> str | None:
+    def shaped(self, key: str, shape: re.Pattern[str], message: Fault) -> str | None:
         """Return a text that fits `shape`, or None; absence is fine."""
         value = self.raw(key)
         if value is None:
@@ -74,7 +75,7 @@ class Reader:
         value = self.raw(key)
         if value is None or isinstance(value, bool):
             return bool(value)
-        self.fail(key, "must be true or false")
+        self.fail(key, fault("flag"))
         return False
 
     def integer(self, key: str, low: int, high: int) -> int | None:
@@ -82,7 +83,7 @@ class Reader:
         value = self.raw(key)
         if type(value) is int and low <= value <= high:
             return value
-        self.fail(key, f"must be a whole number from {low} to {high}")
+        self.fail(key, fault("whole_number", low=low, high=high))
         return None
 
     def choice(self, key: str, choices: type[Choice], default: Choice | None = None) -> Choice | None:
@@ -95,7 +96,7 @@ class Reader:
                 return choices(value)
             except ValueError:
                 pass  # reported below like a value of another type
-        self.fail(key, "must be one of " + ", ".join(member.value for member in choices))
+        self.fail(key, fault("choice", choices=", ".join(member.value for member in choices)))
         return None
 
     def time(self, key: str) -> int | None:
@@ -103,7 +104,7 @@ class Reader:
         value = self.raw(key)
         moment_ms = parse_time(value) if isinstance(value, str) else None
         if moment_ms is None:
-            self.fail(key, "is required as whole seconds in UTC, like 2026-05-01T10:00:00Z")
+            self.fail(key, fault("time"))
         return moment_ms
 
 

@@ -17,10 +17,16 @@ from haetae_policy.errors import (
     StoreUnavailable,
     TooManyPolicies,
 )
+from haetae_policy.faults import Fault
+
+from haetae_policy_api.faults import said
 
 
 class ApiProblem(Exception):  # an answer, not a fault
-    """A refusal with its HTTP status. `errors` names fields; `headers` go with the answer."""
+    """A refusal with its HTTP status. `errors` names fields; `headers` go with the answer.
+
+    `detail` and the messages of `errors` are English; those a person at the console can meet are a `Fault`.
+    """
 
     code = "refused"
     status = 400
@@ -48,7 +54,10 @@ class ApiProblem(Exception):  # an answer, not a fault
             "detail": self.detail,
         }
         if self.errors:
-            document["errors"] = [{"field": name, "message": message} for name, message in self.errors]
+            document["errors"] = [
+                {"field": name, "code": message.code if isinstance(message, Fault) else "other", "message": message}
+                for name, message in self.errors
+            ]
         return document
 
 
@@ -142,7 +151,6 @@ _TABLE: Final[tuple[tuple[type[PolicyError], type[ApiProblem]], ...]] = (
     (TooManyPolicies, Conflict),
     (StoreUnavailable, Unavailable),
     (FeedCorrupt, Unavailable),
-    (AuditBroken, Conflict),
 )
 
 
@@ -155,7 +163,9 @@ class SettingsInvalid(ValueError):
 def problem_of(error: PolicyError) -> ApiProblem:
     """Return the answer for an error of the policy language or store."""
     if isinstance(error, PolicyInvalid):
-        return Invalid("the policy is not valid", errors=[(p.field, p.message) for p in error.problems])
+        return Invalid(said("policy_invalid"), errors=[(p.field, p.message) for p in error.problems])
+    if isinstance(error, AuditBroken):
+        return Conflict(said("trail_broken", where=error))
     for kind, problem in _TABLE:
         if isinstance(error, kind):
             retry = {"Retry-After": "1"} if problem is Unavailable else None

@@ -54,7 +54,7 @@ def language_rules(rules: Rules) -> LanguageRules:
 def judge(policy: Policy, caller: Caller, prediction: Preview, *, settings: Settings, rules: Rules) -> Judgement:
     """Decide about a new policy; raises NotAllowed for what a machine may never ask for."""
     if caller.is_machine:
-        _check_machine(policy, settings)
+        _check_machine(policy)
     if policy.action in _NO_EFFECT or policy.mode is Mode.SHADOW:
         # A wide policy needs its second person even when it only watches: changing it later must not skip that.
         wide = rules.is_wide(policy.subject)
@@ -72,14 +72,11 @@ def judge(policy: Policy, caller: Caller, prediction: Preview, *, settings: Sett
     return Judgement(Course.PENDING, policy, tuple(reasons))
 
 
-def _check_machine(policy: Policy, settings: Settings) -> None:
+def _check_machine(policy: Policy) -> None:
     if policy.hard:
         raise NotAllowed("only a person may make a hard block")
     if policy.action is Action.ALLOW:
         raise NotAllowed("only a person may make an exception")
-    for kind, value in policy.subject.named().items():
-        if f"{kind}:{value}" in settings.protected_subjects:
-            raise NotAllowed(f"a machine may not name this {kind}")
 
 
 def check_rate(spent: int, *, settings: Settings) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from haetae_policy.errors import AddressInvalid
-from haetae_policy.network import parse_network
+from haetae_policy.protected import NOBODY, Protected
 from haetae_policy.rules import Rules
 
 from haetae_policy_api.errors import SettingsInvalid
@@ -26,8 +25,6 @@ class Settings:
     | `prefix` | of every key in the store, and of the event streams |
     | `groups` | which group of the Passport (`usr.groups`) gives which role |
     | `services` | names of services (Passport `svc`) and the scopes each has |
-    | `protected` | networks of partners and health checks that no machine may name |
-    | `protected_subjects` | `kind:value` subjects that no machine may name |
     | `wide_v4`, `wide_v6` | a network with a shorter prefix needs a second person |
     | `share_limit` | of recent requests a policy may hit before it needs a second person (machines: observes) |
     | `share_least` | recent requests below which shares say nothing and are not checked |
@@ -42,13 +39,14 @@ class Settings:
     | `rollback_factor`, `rollback_floor` | it goes back to shadow above factor times the prediction and this many |
     | `origins` | origins of browsers that may send changes besides the service's own |
     | `body_bytes` | largest request |
+
+    `protected`, whom no machine may name, is no setting of this document: the fraud detection reads the same list.
     """
 
     prefix: str = "haetae:"
     groups: Mapping[str, Role] = field(default_factory=dict)
     services: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    protected: tuple[str, ...] = ()
-    protected_subjects: frozenset[str] = frozenset()
+    protected: Protected = NOBODY
     wide_v4: int = 16
     wide_v6: int = 32
     share_limit: float = 0.02
@@ -68,27 +66,23 @@ class Settings:
     body_bytes: int = 16 * 1024 * 1024
 
     def rules(self) -> Rules:
-        """Return the rules of the policy language for this installation; raises SettingsInvalid."""
-        try:
-            networks = tuple(parse_network(text) for text in self.protected)
-        except AddressInvalid as error:
-            raise SettingsInvalid(f"protected: {error}") from error
-        return Rules(protected=networks, wide_v4=self.wide_v4, wide_v6=self.wide_v6)
+        """Return the rules of the policy language for this installation."""
+        return Rules(protected=self.protected, wide_v4=self.wide_v4, wide_v6=self.wide_v6)
 
 
-def parse_settings(document: object) -> Settings:
+def parse_settings(document: object, *, protected: Protected = NOBODY) -> Settings:
     """Return the settings of a decoded YAML or JSON object; raises SettingsInvalid, naming the setting."""
     if not isinstance(document, Mapping):
         raise SettingsInvalid("settings must be a mapping")
-    known = {item.name: item for item in fields(Settings)}
+    known = {item.name for item in fields(Settings)} - {"protected"}
     values: dict[str, Any] = {}
     for name, value in document.items():
+        if name in ("protected", "protected_subjects"):
+            raise SettingsInvalid(f"{name}: whom no machine may block is listed in the file of --protected")
         if name not in known:
             raise SettingsInvalid(f"{name}: there is no such setting")
         values[name] = _value(name, value)
-    settings = Settings(**values)
-    settings.rules()
-    return settings
+    return Settings(protected=protected, **values)
 
 
 def _value(name: str, value: object) -> Any:
@@ -96,9 +90,7 @@ def _value(name: str, value: object) -> Any:
         return {group: _role(role) for group, role in _mapping(name, value).items()}
     if name == "services":
         return {service: frozenset(_texts(name, scopes)) for service, scopes in _mapping(name, value).items()}
-    if name == "protected":
-        return tuple(_texts(name, value))
-    if name in ("protected_subjects", "origins"):
+    if name == "origins":
         return frozenset(_texts(name, value))
     if name == "prefix":
         if not isinstance(value, str) or not value or "{" in value or "}" in value:

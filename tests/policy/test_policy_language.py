@@ -11,6 +11,7 @@ from haetae_policy.model import Rate, Source, SourceKind
 from haetae_policy.network import Network, address_key, address_text, packed_address_key, parse_network
 from haetae_policy.parse import parse_new_policy, parse_policy, read_policy
 from haetae_policy.paths import compile_path
+from haetae_policy.protected import Protected
 from haetae_policy.reference import ReferenceMaker
 from haetae_policy.rules import Rules
 from haetae_policy.throttle import TokenBuckets
@@ -136,7 +137,7 @@ def test_machine_cannot_name_a_protected_network_nor_one_that_holds_it(text: str
 
 
 def test_machine_cannot_name_what_the_installation_protects() -> None:
-    rules = Rules(protected=(parse_network("203.0.113.16/28"),))
+    rules = Rules(protected=Protected(networks=(parse_network("203.0.113.16/28"),)))
     for text, fits in (("203.0.113.0/24", False), ("203.0.113.17", False), ("203.0.113.32/28", True)):
         made = document(subject={"ip": text}, source=FDS)
         with contextlib.nullcontext() if fits else pytest.raises(PolicyInvalid, match=r"203\.0\.113\.16/28"):

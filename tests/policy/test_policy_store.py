@@ -23,7 +23,9 @@ from haetae_policy.io.workers import WorkerReport, WorkerReports
 from haetae_policy.model import Policy
 from haetae_policy.network import address_key
 from haetae_policy.parse import parse_policy
+from haetae_policy.protected import parse_protected
 from haetae_policy.record import encode_record, record_digest, record_of
+from haetae_policy.rules import Rules
 from redis.asyncio import Redis
 
 from tests.policy.policy_strategies import document, policy_id
@@ -180,10 +182,8 @@ async def test_one_subject_carries_a_bounded_number_of_policies(store: PolicySto
 
 
 async def test_rules_are_checked_again_by_the_store(client: Redis) -> None:
-    from haetae_policy.network import parse_network
-    from haetae_policy.rules import Rules
-
-    strict = PolicyStore(client, SETTINGS, rules=Rules(protected=(parse_network("203.0.113.0/24"),)))
+    rules = Rules(protected=parse_protected({"networks": ["203.0.113.0/24"]}))
+    strict = PolicyStore(client, SETTINGS, rules=rules)
     made = policy(1, subject={"ip": "203.0.113.9"}, source={"kind": "fds", "name": "r3"})
     with pytest.raises(PolicyInvalid, match=r"subject\.ip"):
         await strict.add(made, now_ms=NOW, epoch_randomness=EPOCH)

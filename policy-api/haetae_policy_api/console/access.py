@@ -6,6 +6,7 @@ Rules kept: where the API has an operation, the console needs the same role; not
 from typing import Final
 
 from haetae_policy_api.errors import NotAllowed
+from haetae_policy_api.faults import said
 from haetae_policy_api.roles import OPERATIONS, Caller, Role
 
 _SAME: Final = (
@@ -28,6 +29,6 @@ def may(caller: Caller, operation: str) -> bool:
 def require_person(caller: Caller, operation: str) -> None:
     """Raise NotAllowed unless `caller` is a person whose role is enough."""
     if caller.role is None:
-        raise NotAllowed("the console is for people")
+        raise NotAllowed(said("people_only"))
     if not may(caller, operation):
-        raise NotAllowed(f"this needs the role {NEEDS[operation].name.lower()}")
+        raise NotAllowed(said("role_needed", role=NEEDS[operation].name.lower()))

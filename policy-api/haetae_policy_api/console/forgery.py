@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from haetae_policy_api.errors import MediaTypeUnsupported, NotAllowed
+from haetae_policy_api.faults import said
 
 FORM: Final = "application/x-www-form-urlencoded"
 _HALF_DAY_MS: Final = 43_200_000
@@ -28,7 +29,7 @@ def check_token(key: bytes, name: str, unverified_token: str, *, now_ms: int) ->
     given = unverified_token.encode("utf-8", "replace")
     fits = [hmac.compare_digest(given, token.encode()) for token in good]  # both, whichever fits
     if True not in fits:
-        raise NotAllowed("the page is too old or not yours; load it again")
+        raise NotAllowed(said("page_old"))
 
 
 def check_origin(headers: Mapping[str, str], *, origins: frozenset[str]) -> None:
@@ -37,17 +38,17 @@ def check_origin(headers: Mapping[str, str], *, origins: frozenset[str]) -> None
     Raises NotAllowed, MediaTypeUnsupported.
     """
     if headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise MediaTypeUnsupported("the console's forms are sent as " + FORM)
+        raise MediaTypeUnsupported(said("not_a_form", kind=FORM))
     if headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise NotAllowed("changes are not taken from pages of other sites")
+        raise NotAllowed(said("other_site"))
     origin = headers.get("origin")
     if origin is None:
-        raise NotAllowed("the browser did not say which page sent this")
+        raise NotAllowed(said("no_origin"))
     if origin in origins:
         return
     host = headers.get("host", "").lower()
     if not host or urlsplit(origin).netloc.lower() != host:
-        raise NotAllowed("changes are not taken from pages of other sites")
+        raise NotAllowed(said("other_site"))
 
 
 def _sign(key: bytes, name: str, period: int) -> str:

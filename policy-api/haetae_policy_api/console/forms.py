@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from haetae_policy.model import KINDS
 
 from haetae_policy_api.errors import Invalid, RequestMalformed
+from haetae_policy_api.faults import said
 
 MAX_BYTES: Final = 65_536
 _MAX_FIELDS: Final = 300
@@ -34,7 +35,7 @@ class Form:
 def read_form(raw: bytes) -> Form:
     """Return the fields of a form; raises RequestMalformed."""
     if len(raw) > MAX_BYTES:
-        raise RequestMalformed("the form is too large")
+        raise RequestMalformed(said("form_large"))
     try:
         pairs = parse_qsl(
             raw.decode("ascii"),
@@ -44,14 +45,14 @@ def read_form(raw: bytes) -> Form:
             errors="strict",
         )
     except ValueError as error:
-        raise RequestMalformed("the form cannot be read") from error
+        raise RequestMalformed(said("form_unreadable")) from error
     values: dict[str, str] = {}
     ids: list[str] = []
     for name, text in pairs:
         if name in _LISTS:
             ids.append(text)
         elif name in values:
-            raise RequestMalformed("a field came twice")
+            raise RequestMalformed(said("form_twice"))
         else:
             values[name] = text
     return Form({name: text.strip() for name, text in values.items() if text.strip()}, tuple(dict.fromkeys(ids)))
@@ -80,5 +81,5 @@ def seconds(form: Form, name: str) -> int:
     """Return a whole number; raises Invalid."""
     text = form.get(name)
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Invalid("the form is not complete", errors=[(name, "must be a whole number")])
+        raise Invalid(said("form_incomplete"), errors=[(name, said("form_number"))])
     return int(text)

@@ -12,6 +12,7 @@ from haetae_policy.identifiers import parse_policy_id
 from haetae_policy.network import parse_network
 
 from haetae_policy_api.errors import Invalid
+from haetae_policy_api.faults import said
 from haetae_policy_api.service import explain
 from haetae_policy_api.service.context import Context
 
@@ -45,7 +46,7 @@ def meanings(text: str) -> tuple[str, ...]:
 async def look_up(context: Context, text: str, kind: str, *, now_ms: int) -> list[dict[str, Any]]:
     """Return what is known under `text` as each thing it may be (`kind` empty) or as one; raises Invalid."""
     if kind and kind not in KINDS:
-        raise Invalid("no such subject", errors=[("kind", f"is one of {', '.join(KINDS)}")])
+        raise Invalid(said("subject_unknown"), errors=[("kind", said("kind", kinds=", ".join(KINDS)))])
     found = []
     for meaning in (kind,) if kind else meanings(text):
         result = await _as(context, text, meaning, now_ms=now_ms)

@@ -117,9 +117,10 @@ class Because(Strict):
 
 
 class FieldProblem(BaseModel):
-    """One field that is wrong."""
+    """One field that is wrong: `code` is stable (`other` where there is none), `message` is for people."""
 
     field: str
+    code: str
     message: str
 
 

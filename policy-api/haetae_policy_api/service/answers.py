@@ -15,9 +15,11 @@ import orjson
 from haetae_policy.io.ledger import Once
 
 from haetae_policy_api.errors import Conflict, Invalid, RequestMalformed
+from haetae_policy_api.faults import said
 from haetae_policy_api.roles import Caller
 from haetae_policy_api.service.context import Context
 
+_REFUSED: Final = ("ended", "missing", "expired", "full", "changed", "same")
 KEY: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
 
@@ -78,13 +80,6 @@ def refused(statuses: tuple[str, ...]) -> Conflict:
     """Return the problem for operations that the ledger refused."""
     status = next(status for status in statuses if status != "ok")
     word, _, value = status.partition(" ")
-    told = {
-        "conflict": f"the policy is at version {value}",
-        "ended": "the policy has ended",
-        "missing": "there is no such policy",
-        "expired": "the policy has expired",
-        "full": "the subject carries as many policies as it may",
-        "changed": "somebody else was faster",
-        "same": "this was done before",
-    }
-    return Conflict(told.get(word, "the change is not possible any more"))
+    if word == "conflict":
+        return Conflict(said("version_is", version=value))
+    return Conflict(said(word if word in _REFUSED else "impossible"))

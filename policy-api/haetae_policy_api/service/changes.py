@@ -7,11 +7,12 @@ entry and its kept answer; a change names the version it is made to. Times are U
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from haetae_policy.audit import AuditNote
 from haetae_policy.errors import PolicyInvalid, Problem
+from haetae_policy.faults import fault
 from haetae_policy.identifiers import RANDOM_BYTES, make_policy_id
 from haetae_policy.io.ledger import EndPolicy, Operation, PutPolicy, Side, SideWrite
 from haetae_policy.model import Action, Policy, format_time
@@ -19,11 +20,14 @@ from haetae_policy.parse import MAX_REASON, parse_new_policy
 from haetae_policy.reader import Reader
 
 from haetae_policy_api.errors import Invalid, NotAllowed, TooMany, VersionMismatch
+from haetae_policy_api.faults import said
 from haetae_policy_api.guards import Course, Judgement, check_rate, is_watched, judge, language_rules
 from haetae_policy_api.roles import Caller, Role
 from haetae_policy_api.service.answers import Answer, Repeatable, refused
 from haetae_policy_api.service.context import Context, epoch
 from haetae_policy_api.traffic import Preview
+
+_LONGEST_S: Final = 30 * 86_400
 
 
 def read_request(context: Context, document: Mapping[str, Any], caller: Caller, *, now_ms: int) -> Policy:
@@ -33,14 +37,11 @@ def read_request(context: Context, document: Mapping[str, Any], caller: Caller, 
     """
     members = dict(document)
     if "approved_by" in members:
-        raise Invalid("the policy is not valid", errors=[("approved_by", "is set by the service")])
+        raise Invalid(said("policy_invalid"), errors=[("approved_by", fault("set_by_service"))])
     lasts = members.pop("lasts_s", None)
     if lasts is not None:
-        if "expires" in members or type(lasts) is not int or not 1 <= lasts <= 30 * 86_400:
-            raise Invalid(
-                "the policy is not valid",
-                errors=[("lasts_s", "must be 1 to 2592000 seconds, and stand alone without expires")],
-            )
+        if "expires" in members or type(lasts) is not int or not 1 <= lasts <= _LONGEST_S:
+            raise Invalid(said("policy_invalid"), errors=[("lasts_s", said("lasts", most=_LONGEST_S))])
         members["expires"] = format_time(now_ms // 1000 * 1000 + lasts * 1000)
     return parse_new_policy(
         members,
@@ -71,7 +72,7 @@ async def make_exception(
         return earlier
     held = await context.store.get(policy_id)
     if held.hard:
-        raise Invalid("a hard block has no exceptions", errors=[("hard", "ends only by being taken back")])
+        raise Invalid(said("hard_no_exception"), errors=[("hard", said("hard_stays"))])
     members = {
         "api": held.api.to_dict(),
         "expires": format_time(held.expires_ms),
@@ -97,10 +98,10 @@ async def extend(
     _check_owner(held, caller)
     changed = held.extended(expires_ms=expires_ms, now_ms=now_ms)
     if expires_ms <= changed.changed_ms or expires_ms % 1000:
-        raise Invalid("the policy is not valid", errors=[("expires", "must be later than now, on a whole second")])
+        raise Invalid(said("policy_invalid"), errors=[("expires", said("expires_later"))])
     if held.approved_by is not None or context.rules.is_wide(held.subject):
         if caller.role is None or caller.role < Role.APPROVER or caller.name == held.source.name:
-            raise NotAllowed("a policy that took a second person is extended by an approver who did not ask for it")
+            raise NotAllowed(said("second_person_extends"))
         changed = replace(changed, approved_by=caller.name)
     note = AuditNote(
         actor=caller.name,
@@ -149,7 +150,7 @@ def _check_owner(held: Policy, caller: Caller) -> None:
 async def _held(context: Context, policy_id: str, *, version: int) -> Policy:
     held = await context.store.get(policy_id)
     if held.version != version:
-        raise VersionMismatch(f"the policy is at version {held.version}")
+        raise VersionMismatch(said("version_is", version=held.version))
     return held
 
 
@@ -187,7 +188,7 @@ async def _store_pending(
     # Half is kept for people: a machine that asks without end must not keep them from asking.
     room = context.settings.most_pending // (2 if caller.is_machine else 1)
     if await context.ledger.side_count(Side.PENDING) >= room:
-        raise TooMany("too many policies wait for a second person; decide about those first")
+        raise TooMany(said("waiting_full"))
     policy = judgement.policy
     waiting = {
         "id": policy.id,

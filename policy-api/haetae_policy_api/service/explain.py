@@ -13,6 +13,7 @@ from haetae_policy.model import KINDS, Policy, Subject
 from haetae_policy.network import address_key, parse_network
 
 from haetae_policy_api.errors import Invalid
+from haetae_policy_api.faults import said
 from haetae_policy_api.service.context import Context
 
 SUBJECT_KINDS: Final = (*KINDS, "ip")
@@ -88,16 +89,16 @@ async def _naming(context: Context, kind: str, value: str) -> tuple[Policy, ...]
 
 def _subject(kind: str, value: str) -> Subject:
     if kind not in SUBJECT_KINDS:
-        raise Invalid("no such subject", errors=[("kind", f"is one of {', '.join(SUBJECT_KINDS)}")])
+        raise Invalid(said("subject_unknown"), errors=[("kind", said("kind", kinds=", ".join(SUBJECT_KINDS)))])
     if not 0 < len(value) <= MAX_VALUE or not value.isprintable():
-        raise Invalid("no such subject", errors=[("value", f"has 1 to {MAX_VALUE} printable characters")])
+        raise Invalid(said("subject_unknown"), errors=[("value", said("value", most=MAX_VALUE))])
     if kind != "ip":
         named: dict[str, Any] = {kind: value}
         return Subject(**named)
     try:
         return Subject(ip=parse_network(value))
     except AddressInvalid as error:
-        raise Invalid("no such subject", errors=[("value", str(error))]) from error
+        raise Invalid(said("subject_unknown"), errors=[("value", error.fault)]) from error
 
 
 def _refusal(reference: str, refusal: Refusal) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from haetae_policy.io.ledger import PutPolicy, Side, SideWrite
 from haetae_policy.parse import read_policy
 
 from haetae_policy_api.errors import Conflict, NotAllowed, NotFound
+from haetae_policy_api.faults import said
 from haetae_policy_api.roles import Caller
 from haetae_policy_api.service.answers import Answer, refused
 from haetae_policy_api.service.changes import note_of, readable
@@ -30,10 +31,10 @@ async def approve(context: Context, policy_id: str, caller: Caller, *, now_ms: i
     """Put a waiting policy in force; raises NotAllowed for who asked for it, NotFound, Conflict."""
     raw, record = await _record(context, policy_id)
     if caller.is_machine or (record["by"] == caller.name and not record["machine"]):
-        raise NotAllowed("another person than asked has to approve")
+        raise NotAllowed(said("another_approves"))
     asked = read_policy(record["policy"])
     if asked.expires_ms <= now_ms:
-        raise Conflict("the policy has expired while it waited")
+        raise Conflict(said("expired_waiting"))
     changed_ms = max(asked.changed_ms, now_ms - now_ms % 1000)
     policy = replace(asked, approved_by=caller.name, changed_ms=changed_ms)
     done = await context.ledger.commit(
@@ -73,7 +74,7 @@ async def drop_old(context: Context, *, now_ms: int) -> int:
 async def _record(context: Context, policy_id: str) -> tuple[bytes, dict[str, Any]]:
     raw = await context.ledger.side(Side.PENDING, policy_id)
     if raw is None:
-        raise NotFound("nothing waits under this identifier (any more)")
+        raise NotFound(said("nothing_waits"))
     return raw, orjson.loads(raw)
 
 

@@ -7,10 +7,12 @@ from string import Formatter
 
 import orjson
 import pytest
+from haetae_policy.faults import FAULTS
 from haetae_policy.model import Action, Mode
 from haetae_policy_api.console.io.assets import load_assets
 from haetae_policy_api.console.texts import LANGUAGES, Texts, choose_language
 from haetae_policy_api.errors import PROBLEMS
+from haetae_policy_api.faults import API_FAULTS, said
 from haetae_policy_api.roles import Role
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,22 @@ def test_both_languages_have_the_same_keys_with_the_same_places() -> None:
         assert text.strip()
         assert korean.strip()
         assert places(text) == places(korean) or key.endswith(".one"), key
+
+
+def test_every_fault_and_every_refusal_is_told_in_korean_with_the_same_places() -> None:
+    told = {**FAULTS, **API_FAULTS}
+    assert FAULTS.keys().isdisjoint(API_FAULTS), "one table of translations serves both"
+    assert KOREAN.faults.keys() == told.keys() | {f"other.{problem.code}" for problem in PROBLEMS}
+    for code, text in told.items():
+        assert places(text) == places(KOREAN.faults[code]), code
+    assert [code for code, text in KOREAN.faults.items() if not re.search("[가-힣]", text)] == []
+
+
+def test_message_without_a_code_is_told_as_its_refusal_and_never_in_a_foreign_language() -> None:
+    assert ENGLISH.told("the store sleeps", code="unavailable") == "the store sleeps"
+    assert KOREAN.told("the store sleeps", code="unavailable") == KOREAN.faults["other.unavailable"]
+    assert KOREAN.told(said("role_needed", role="analyst")) == "분석가 역할이 필요합니다."
+    assert (ENGLISH.field("subject.ip"), KOREAN.field("rate.limit")) == ("IP address or network", "요청 수")
 
 
 def test_korean_is_korean() -> None:

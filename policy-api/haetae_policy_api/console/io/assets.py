@@ -43,14 +43,16 @@ def load_assets() -> Assets:
     return Assets(
         static=MappingProxyType(dict(_static(home / "static", ""))),
         templates=MappingProxyType({item.name: item.read_text("utf-8") for item in (home / "templates").iterdir()}),
-        texts=MappingProxyType(
-            {
-                language: Texts(
-                    language, MappingProxyType(orjson.loads((home / "texts" / f"{language}.json").read_bytes()))
-                )
-                for language in LANGUAGES
-            }
-        ),
+        texts=MappingProxyType({language: _texts(home / "texts", language) for language in LANGUAGES}),
+    )
+
+
+def _texts(folder: Traversable, language: str) -> Texts:
+    faults = folder / f"faults.{language}.json"
+    return Texts(
+        language,
+        MappingProxyType(orjson.loads((folder / f"{language}.json").read_bytes())),
+        MappingProxyType(orjson.loads(faults.read_bytes()) if faults.is_file() else {}),
     )
 
 

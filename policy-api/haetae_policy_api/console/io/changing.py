@@ -10,12 +10,14 @@ from haetae_fds.errors import FeedbackInvalid
 from haetae_fds.io.feedback import Word, label_of
 from haetae_policy.audit import AuditNote
 from haetae_policy.errors import PolicyInvalid, PolicyNotFound
-from haetae_policy.model import KINDS, Policy
+from haetae_policy.faults import fault
+from haetae_policy.model import KINDS, Policy, SourceKind
 from starlette.responses import Response
 
 from haetae_policy_api.console.forms import policy_document, seconds
 from haetae_policy_api.console.io.visit import Visit
 from haetae_policy_api.errors import ApiProblem, Conflict, Invalid, VersionMismatch, problem_of
+from haetae_policy_api.faults import said
 from haetae_policy_api.guards import judge
 from haetae_policy_api.service import changes, explain, pending
 from haetae_policy_api.service.context import epoch
@@ -74,25 +76,29 @@ async def show_end(visit: Visit) -> Response:
 
 async def end(visit: Visit) -> Response:
     """Take policies back, each at the version that was shown."""
+    _check_reason(visit)
     results: list[dict[str, Any]] = []
     for item in _bounded(list(visit.form.ids)):
         policy_id, _, version = item.partition("@")
         if not (version.isascii() and version.isdigit() and len(version) <= 9):
-            raise Invalid("the form is not complete", errors=[("id", "names no version")])
+            raise Invalid(said("form_incomplete"), errors=[("id", said("form_version"))])
         result: dict[str, Any] = {"id": policy_id, "problem": None}
         try:
             await _end_one(visit, policy_id, int(version), visit.form.get("reason"))
         except (ApiProblem, PolicyNotFound) as problem:
-            result["problem"] = str(problem)
+            result["problem"] = problem if isinstance(problem, ApiProblem) else problem_of(problem)
         results.append(result)
     if len(results) == 1 and results[0]["problem"] is None:
         return visit.go(f"/policies/{results[0]['id']}")
     return visit.page("ended.html", results=results)
 
 
+def _check_reason(visit: Visit) -> None:
+    if not visit.form.get("reason"):
+        raise Invalid(said("form_incomplete"), errors=[("reason", said("given"))])
+
+
 async def _end_one(visit: Visit, policy_id: str, version: int, reason: str) -> None:
-    if not 0 < len(reason) <= 500:
-        raise Invalid("the form is not complete", errors=[("reason", "must be given")])
     await changes.revoke(
         visit.context, policy_id, version=version, reason=reason, caller=visit.caller, now_ms=visit.now_ms, key=None
     )
@@ -100,7 +106,7 @@ async def _end_one(visit: Visit, policy_id: str, version: int, reason: str) -> N
 
 def _bounded(ids: list[str]) -> list[str]:
     if not 0 < len(ids) <= MOST_AT_ONCE:
-        raise Invalid(f"choose 1 to {MOST_AT_ONCE} policies")
+        raise Invalid(said("choose", most=MOST_AT_ONCE))
     return ids
 
 
@@ -144,10 +150,8 @@ async def approve(visit: Visit) -> Response:
 
 async def reject(visit: Visit) -> Response:
     """Drop a waiting policy."""
-    reason = visit.form.get("reason")
-    if not 0 < len(reason) <= 500:
-        raise Invalid("the form is not complete", errors=[("reason", "must be given")])
-    policy_id = visit.request.path_params["policy_id"]
+    _check_reason(visit)
+    policy_id, reason = visit.request.path_params["policy_id"], visit.form.get("reason")
     await pending.reject(visit.context, policy_id, visit.caller, reason=reason, now_ms=visit.now_ms)
     return visit.go("/pending")
 
@@ -158,18 +162,26 @@ async def judge_case(visit: Visit) -> Response:
     The label is stored first; a false alarm then ends its policy where that still stands.
     """
     policy_id = visit.request.path_params["policy_id"]
+    word = _word(visit.form.get("word"))
+    policy, stands = await _case(visit, policy_id)
     try:
-        word = Word(visit.form.get("word"))
-        policy, stands = await _case(visit, policy_id)
         label = label_of(policy, word=word, by=visit.caller.name, now_ms=visit.now_ms)
-    except (FeedbackInvalid, ValueError) as error:
-        raise Invalid("this cannot be judged", errors=[("word", str(error))]) from error
+    except FeedbackInvalid as error:
+        why = "judged_person" if policy.source.kind is SourceKind.ANALYST else "judged_nothing"
+        raise Invalid(said("not_judged"), errors=[("word", said(why))]) from error
     await visit.desk.casebook.add_label(label)
     note = AuditNote(actor=visit.caller.name, action=f"case.{word.value}", target=policy_id, details={})
     await visit.context.ledger.commit([note], now_ms=visit.now_ms, epoch_randomness=epoch())
     if stands and word is Word.FALSE_ALARM:
         await _take_back(visit, policy_id)
     return visit.go(f"/policies/{policy_id}")
+
+
+def _word(text: str) -> Word:
+    try:
+        return Word(text)
+    except ValueError:
+        raise Invalid(said("not_judged"), errors=[("word", fault("choice", choices=", ".join(Word)))]) from None
 
 
 async def _case(visit: Visit, policy_id: str) -> tuple[Policy, bool]:
@@ -190,4 +202,4 @@ async def _take_back(visit: Visit, policy_id: str) -> None:
         except (VersionMismatch, Conflict):
             continue
         return
-    raise Conflict("the policy changes faster than it can be taken back; the judgement is stored")
+    raise Conflict(said("changes_fast"))

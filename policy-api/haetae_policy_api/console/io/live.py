@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from haetae_policy_api.console.io.visit import GUARDS, Visit
 from haetae_policy_api.errors import Invalid
+from haetae_policy_api.faults import said
 from haetae_policy_api.service import listing
 
 _LIFE_S: Final = 300
@@ -32,7 +33,7 @@ async def watch_hold(visit: Visit) -> Response:
     """A change on its way to the workers, until it is in force on all of them."""
     seq, since = visit.request.path_params["seq"], visit.query("since")
     if not (since.isascii() and since.isdigit() and len(since) <= 15) or seq >= 2**53:
-        raise Invalid("since is a whole number")
+        raise Invalid(said("address_bad"))
     return _stream(visit, _hold(visit, seq, int(since)))
 
 

@@ -10,6 +10,7 @@ from haetae_policy_api.console import cases, search
 from haetae_policy_api.console.io.live import hold_data
 from haetae_policy_api.console.io.visit import Visit, texts_of
 from haetae_policy_api.errors import Invalid, NotFound
+from haetae_policy_api.faults import said
 from haetae_policy_api.service import explain, listing, pending
 
 PAGE = 50
@@ -51,7 +52,7 @@ async def show_policy(visit: Visit) -> Response:
     if policy is None:
         waiting = next((one for one in await pending.list_pending(visit.context) if one["id"] == policy_id), None)
         if waiting is None:
-            raise NotFound("there is and was no such policy")
+            raise NotFound(said("policy_unknown"))
         policy = {**waiting["policy"], "state": "pending"}
     hits = (await visit.context.refusals.hits([policy_id]))[policy_id]
     history = [
@@ -70,7 +71,7 @@ async def _hold(visit: Visit) -> dict[str, Any] | None:
     if not seq:
         return None
     if not all(text.isascii() and text.isdigit() and len(text) <= 15 for text in (seq, since)):
-        raise Invalid("seq and since are whole numbers")
+        raise Invalid(said("address_bad"))
     held = await hold_data(visit, int(seq), int(since), now_ms=visit.now_ms)
     return {**held, "since_ms": int(since)}
 
@@ -104,7 +105,7 @@ def _number(visit: Visit, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text)):
-        raise Invalid(f"{name} is a whole number of at least 1")
+        raise Invalid(said("address_bad"))
     return int(text)
 
 

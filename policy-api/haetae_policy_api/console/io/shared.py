@@ -8,6 +8,7 @@ from typing import Any, Final
 from haetae_policy_api.console.io.casebook import Casebook
 from haetae_policy_api.console.overview import overview
 from haetae_policy_api.errors import TooMany
+from haetae_policy_api.faults import said
 from haetae_policy_api.service.context import Context
 
 MOST_WATCHERS: Final = 100
@@ -45,4 +46,4 @@ class Shared:
     def check_room(self) -> None:
         """Raise TooMany when nobody else may watch."""
         if self._watchers >= MOST_WATCHERS:
-            raise TooMany("too many watch the console", headers={"Retry-After": "10"})
+            raise TooMany(said("watchers_full"), headers={"Retry-After": "10"})

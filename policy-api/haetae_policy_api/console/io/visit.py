@@ -26,6 +26,7 @@ from haetae_policy_api.console.io.shared import Shared
 from haetae_policy_api.console.texts import LANGUAGES, Texts, choose_language
 from haetae_policy_api.console.words import number, pretty, what, when, who
 from haetae_policy_api.errors import ApiProblem, TooLarge, problem_of
+from haetae_policy_api.faults import said
 from haetae_policy_api.io.identify import Identify
 from haetae_policy_api.roles import Caller
 from haetae_policy_api.service.context import Context
@@ -181,7 +182,7 @@ async def _with_form(visit: Visit) -> Visit:
     async for part in request.stream():
         raw += part
         if len(raw) > MAX_BYTES:
-            raise TooLarge("the form is too large")
+            raise TooLarge(said("form_large"))
     form = read_form(raw)
     check_token(visit.key, visit.caller.name, form.get("token"), now_ms=visit.now_ms)
     return Visit(
