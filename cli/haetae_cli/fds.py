@@ -27,7 +27,8 @@ from haetae_cli import (
     fds_worlds,
 )
 from haetae_cli.errors import CliError
-from haetae_cli.fds_files import engine_maker, model_arguments
+from haetae_cli.fds_files import engine_maker, model_arguments, settings_arguments
+from haetae_cli.protected import read_protected
 
 READY = b'{"ready":true}\n'
 MAX_LINE = 65_536
@@ -59,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--train, is learned from first",
     )
     replay.add_argument("--train", action="store_true", help="learn from FILE as harmless traffic, deciding nothing")
-    replay.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    settings_arguments(replay)
     model_arguments(replay)
     fds_train.train_arguments(commands.add_parser("train", help="train a model from recorded events and labels"))
     fds_train.propose_arguments(commands.add_parser("propose", help="propose rules from confirmed attacks"))
@@ -90,16 +91,16 @@ def run(args: argparse.Namespace) -> int:
     if args.what in _PEOPLE:
         return _PEOPLE[args.what](args)
     if args.what == "run":
-        return fds_run.run(args, _settings(args.settings))
+        return fds_run.run(args, _settings(args))
     if args.what in _LEARNING:
-        return _LEARNING[args.what](args, _settings(args.settings))
+        return _LEARNING[args.what](args, _settings(args))
     if args.what == "models":
         return fds_models.run(args)
     if args.what == "evaluate":
-        return fds_evaluate.run(args, _settings(args.settings))
+        return fds_evaluate.run(args, _settings(args))
     if args.what == "worlds":
         return fds_worlds.run(args)
-    replay = Replay(engine_maker(args, _settings(args.settings))())
+    replay = Replay(engine_maker(args, _settings(args))())
     # Nearly everything the engine makes lives long; looking through it for garbage often is wasted time.
     gc.set_threshold(50_000, 20, 100)
     if args.train and (args.file != "-" or not args.interactive):
@@ -148,14 +149,16 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         raise FdsRefused(f"{name}: {error.strerror}") from error
 
 
-def _settings(path: Path | None) -> EngineSettings:
+def _settings(args: argparse.Namespace) -> EngineSettings:
+    path: Path | None = args.settings
+    protected = read_protected(args.protected)
     if path is None:
-        return EngineSettings()
+        return EngineSettings(protected=protected)
     try:
         document = orjson.loads(path.read_bytes())
         if not isinstance(document, dict):
             raise FdsRefused(f"{path}: not a JSON object")
-        return read_settings(document)
+        return read_settings(document, protected=protected)
     except OSError as error:
         raise FdsRefused(f"{path}: {error.strerror}") from error
     except (orjson.JSONDecodeError, SettingsInvalid) as error:

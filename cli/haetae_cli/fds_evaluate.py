@@ -18,6 +18,7 @@ from haetae_fds.flat import event_of
 from haetae_fds.settings import EngineSettings
 
 from haetae_cli.errors import InputInvalid
+from haetae_cli.fds_files import settings_arguments
 from haetae_cli.fds_table import ATTACK_HEAD, HONEST_HEAD, attack_row, honest_row
 from haetae_cli.terminal import Terminal
 from haetae_cli.worlds import EngineDetector
@@ -32,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay", type=int, default=DEFAULT_DELAY_MS, metavar="MS", help="from a decision to its effect (default: 10)"
     )
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    settings_arguments(parser)
     parser.add_argument("--no-yardstick", action="store_true", help="leave out the address-only comparison")
     parser.add_argument("--json", action="store_true", help="print everything that was measured as JSON")
 

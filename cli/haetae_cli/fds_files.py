@@ -12,6 +12,13 @@ from haetae_fds.models.rulefile import MAX_BYTES, FileRule, read_rules
 from haetae_fds.models.truth import Truth
 
 from haetae_cli.errors import CannotStart, InputInvalid
+from haetae_cli.protected import protected_argument
+
+
+def settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the engine's settings and whom it may not refuse."""
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    protected_argument(parser)
 
 
 def model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -27,10 +27,11 @@ from haetae_fds.io.checkpoints import CheckpointFolder
 from haetae_fds.io.metrics import FdsMetrics, side_port
 from haetae_fds.io.run import RunSettings, fds_process
 from haetae_fds.io.watch import Watch, incident_of
+from haetae_policy.rules import Rules
 
 from haetae_cli.blocks import PREFIX
 from haetae_cli.errors import CannotStart, InputInvalid
-from haetae_cli.fds_files import engine_maker, model_arguments
+from haetae_cli.fds_files import engine_maker, model_arguments, settings_arguments
 from haetae_cli.signals import run_until_stopped
 
 MAX_SHARDS = 64
@@ -46,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", default=PREFIX, metavar="TEXT", help=f"of names in the store (default: {PREFIX})")
     parser.add_argument("--name", metavar="TEXT", help="of this worker (default: host and process)")
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve /metrics, /healthz, /readyz there")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    settings_arguments(parser)
     model_arguments(parser)
     parser.add_argument("--slack-webhook-file", type=Path, metavar="FILE", help="send spike alerts there too")
 
@@ -71,6 +72,7 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
         name=args.name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         shards=args.shards,
         most=args.most,
+        rules=Rules(protected=settings.protected),
     )
     new_engine = engine_maker(args, settings)
     async with AsyncExitStack() as held:

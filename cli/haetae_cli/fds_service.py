@@ -23,6 +23,7 @@ async def start_fds(
     listen: str,
     mode: Mode | None,
     models: Path | None = None,
+    protected: Path | None = None,
 ) -> tuple[Child, str]:
     """Switch to `mode` (None: leave the switch) and start a worker; returns it and where it says it is ready."""
     if mode is not None:
@@ -34,6 +35,8 @@ async def start_fds(
     ]  # fmt: skip
     if models is not None:
         command += ["--models", str(models)]
+    if protected is not None:
+        command += ["--protected", str(protected)]
     child = await children.start("fds", command, environment={"HAETAE_REDIS_URL": redis_url})
     return child, f"http://{listen}/readyz"
 

@@ -9,7 +9,7 @@ from haetae_fds.errors import ModelInvalid, TrainingFailed
 from haetae_fds.models.rulefile import write_rules
 
 from haetae_cli.errors import InputInvalid
-from haetae_cli.fds_files import needed, read_truth, recordings
+from haetae_cli.fds_files import needed, read_truth, recordings, settings_arguments
 from haetae_cli.terminal import Terminal, printable
 
 HOUR_MS = 3_600_000
@@ -113,7 +113,7 @@ def _sources(parser: argparse.ArgumentParser) -> None:
         "--labels", action="append", type=Path, required=True, metavar="FILE",
         help="labels of events, or verdicts from `haetae fds labels`; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="engine settings as a JSON object")
+    settings_arguments(parser)
 
 
 def _now() -> int:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import uvloop
 import yaml
+from haetae_policy.protected import Protected
 from haetae_policy_api.errors import SettingsInvalid
 from haetae_policy_api.io.server import Options, serve
 from haetae_policy_api.settings import Settings, parse_settings
 
 from haetae_cli.errors import InputInvalid
+from haetae_cli.protected import protected_argument, read_protected
 
 MAX_SETTINGS_BYTES = 256 * 1024
 
@@ -22,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", default="127.0.0.1:8107", metavar="HOST:PORT", help="default: 127.0.0.1:8107")
     parser.add_argument("--redis", metavar="URL", help="the store (default: $HAETAE_REDIS_URL)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="limits, groups, services (YAML)")
+    protected_argument(parser)
     parser.add_argument("--passport-issuer", metavar="NAME", help="whose Passports sign people and services in")
     parser.add_argument("--passport-jwks-url", metavar="URL", help="where that gateway publishes its keys")
     parser.add_argument("--token-issuer", metavar="NAME", help="whose access tokens sign machines in")
@@ -51,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         host=host.strip("[]"),
         port=int(port),
         redis_url=redis_url,
-        settings=_settings(args.settings),
+        settings=_settings(args.settings, read_protected(args.protected)),
         passport_issuer=args.passport_issuer,
         passport_jwks_url=args.passport_jwks_url,
         token_issuer=args.token_issuer,
@@ -68,11 +71,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(path: Path | None) -> Settings:
+def _settings(path: Path | None, protected: Protected) -> Settings:
     if path is None:
-        return Settings()
+        return Settings(protected=protected)
     try:
-        return parse_settings(yaml.safe_load(_read(path, "--settings")))
+        return parse_settings(yaml.safe_load(_read(path, "--settings")), protected=protected)
     except yaml.YAMLError as error:
         raise InputInvalid(f"{path} is not YAML") from error
     except SettingsInvalid as error:

@@ -59,7 +59,9 @@ def terminal_token(state: StateDirectory, person: str) -> str:
     return DevelopmentKey.of(state).token(person, now=time.time(), token_id=secrets.token_hex(16))
 
 
-def policy_api_words(state: StateDirectory, *, listen: str, issuer: str | None, jwks_url: str | None) -> list[str]:
+def policy_api_words(
+    state: StateDirectory, *, listen: str, issuer: str | None, jwks_url: str | None, protected: Path | None = None
+) -> list[str]:
     """The arguments of `haetae policy-api` in a local stack; writes the files they name."""
     public = {**DevelopmentKey.of(state).key.public.to_dict(), "alg": "EdDSA", "use": "sig"}
     jwks, settings = _file(state, "policy-api-jwks.json"), _file(state, "policy-api.yaml")
@@ -67,6 +69,8 @@ def policy_api_words(state: StateDirectory, *, listen: str, issuer: str | None, 
     state.write(settings, _SETTINGS.encode())
     words = ["--listen", listen, "--settings", str(settings), "--loopback-http", "--volatile-store"]
     words += ["--token-issuer", TOKEN_ISSUER, "--token-jwks", str(jwks)]
+    if protected is not None:
+        words += ["--protected", str(protected)]
     if issuer is not None and jwks_url is not None:
         words += ["--passport-issuer", issuer, "--passport-jwks-url", jwks_url]
     return words

@@ -27,6 +27,7 @@ from haetae_cli.fds_service import start_fds, switched
 from haetae_cli.key_material import KeyMaterial
 from haetae_cli.policy_service import policy_api_words
 from haetae_cli.ports import HOST, ReservedPort, reserve_run
+from haetae_cli.protected import protected_of
 from haetae_cli.secure import SECURE_GATEWAY, make_certificates, secure_environment, secure_envoy_command
 from haetae_cli.staff import DASHBOARD_AUDIENCE, INTERNAL_GATEWAY, INTERNAL_ISSUER, clients_file, gateway_environment
 from haetae_cli.state import RunningStack, StateDirectory
@@ -255,10 +256,9 @@ async def _start(options: StackOptions, ports: _Ports, children: Children) -> St
                 oidc_secret, provider=ports.provider.url, dashboard=ports.dashboard.url, internal_port=internal_port
             ),
         }
-        fronts = [await _policy_api(children, state, ports, store.url)]
-        listen = f"{HOST}:{ports.fds.number}"
-        fds = await start_fds(children, state, store.url, listen=listen, mode=options.fds, models=options.fds_models)
-        fronts += [fds, *[await _edge(children, options, gateway, environment) for gateway in ports.gateways]]
+        fronts = [await _policy_api(children, state, ports, store.url, protected_of(options.config))]
+        fronts.append(await _fraud_detection(children, options, ports, store.url))
+        fronts += [await _edge(children, options, gateway, environment) for gateway in ports.gateways]
         await _all_ready(children, session, fronts)
         await _all_ready(children, session, await _behind_gateways(ports, children))
     if options.envoy and ports.secure is not None:
@@ -311,7 +311,9 @@ async def _begin_policies(redis_url: str) -> None:
         await blocks.keep()
 
 
-async def _policy_api(children: Children, state: StateDirectory, ports: _Ports, redis_url: str) -> tuple[Child, str]:
+async def _policy_api(
+    children: Children, state: StateDirectory, ports: _Ports, redis_url: str, protected: Path | None
+) -> tuple[Child, str]:
     """The writer of policies, whose heartbeats the gateways expect."""
     port, internal = ports.policy_api, ports.internal
     words = policy_api_words(
@@ -319,10 +321,25 @@ async def _policy_api(children: Children, state: StateDirectory, ports: _Ports, 
         listen=f"{HOST}:{port.number}",
         issuer=None if internal is None else INTERNAL_ISSUER,
         jwks_url=None if internal is None else internal.url + _JWKS,
+        protected=protected,
     )
     command = [sys.executable, "-m", "haetae_cli.main", "policy-api", *words]
     child = await children.start("policy-api", command, environment={"HAETAE_REDIS_URL": redis_url})
     return child, f"{port.url}/readyz"
+
+
+async def _fraud_detection(
+    children: Children, options: StackOptions, ports: _Ports, redis_url: str
+) -> tuple[Child, str]:
+    return await start_fds(
+        children,
+        options.state,
+        redis_url,
+        listen=f"{HOST}:{ports.fds.number}",
+        mode=options.fds,
+        models=options.fds_models,
+        protected=protected_of(options.config),
+    )
 
 
 async def _demo(children: Children, name: str, port: ReservedPort, *words: str) -> tuple[Child, str]:

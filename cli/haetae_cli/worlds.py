@@ -46,7 +46,6 @@ def operator_settings(town: Town) -> EngineSettings:
         sensitive=tuple(f"^{re.escape(api.name)}$" for api in services.sensitive),
         signup=(f"^{re.escape(services.sign_up.name)}$",),
         decoy_routes=frozenset({services.decoy.route}),
-        never_sans=frozenset({"batch.partner.example"}),
     )
 
 

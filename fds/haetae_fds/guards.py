@@ -82,7 +82,7 @@ class Guards:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
-        self.protected = settings.protected()
+        self.networks = _networks(settings)
         self.circuits: dict[str, Circuit] = {}
         self.impact_5min = Budget(MIN5)
         self.impact_hour = Budget(HOUR)
@@ -104,7 +104,7 @@ class Guards:
 
     def adopt(self, settings: EngineSettings) -> None:
         """Go on under these settings."""
-        self.settings, self.protected = settings, settings.protected()
+        self.settings, self.networks = settings, _networks(settings)
 
     def damp(self, detector: str, subject: Subject, until: int) -> None:
         """Remember that a person called a decision of this detector on this subject a false alarm."""
@@ -115,14 +115,13 @@ class Guards:
 
     def refuses(self, subject: Subject) -> str | None:
         """Say who of the never-refused a subject would match, if any."""
-        settings = self.settings
-        if subject.user in settings.never_users:
-            return f"user {subject.user}"
-        if subject.device in settings.never_devices:
-            return f"device {subject.device}"
+        listed = self.settings.protected.subjects
+        for kind, value in _named(subject):
+            if (kind, value) in listed:
+                return f"{kind} {value}"
         if subject.ip is not None:
             network = ip_network(subject.ip, strict=False)
-            for one in self.protected:
+            for one in self.networks:
                 if _overlap(network, one):
                     return f"network {one}"
         return None
@@ -202,6 +201,16 @@ _FITS: Final = Verdict(None)
 
 def _pair(detector: str, subject: Subject) -> str:
     return f"{detector} {subject.to_dict()!r}"
+
+
+def _networks(settings: EngineSettings) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(str(network)) for network in settings.protected.every_network)
+
+
+def _named(subject: Subject) -> tuple[tuple[str, str | None], ...]:
+    return (
+        ("user", subject.user), ("device", subject.device), ("account", subject.account), ("client", subject.client),
+    )  # fmt: skip
 
 
 def _overlap(a: IPv4Network | IPv6Network, b: IPv4Network | IPv6Network) -> bool:

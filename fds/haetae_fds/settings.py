@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
+
+from haetae_policy.protected import NOBODY, Protected
 
 from haetae_fds.decision import Mode
 from haetae_fds.errors import SettingsInvalid
 
-INTERNAL: Final = (
-    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "0.0.0.0/8",
-    "::1/128", "fc00::/7", "fe80::/10",
-)  # fmt: skip
 SENSITIVE: Final = (
     r"(POST|PUT|PATCH|DELETE) .*(transfer|payment|payout|pay\b|withdraw|remit|wire)",
     r"(POST|PUT|PATCH|DELETE) .*(password|passwd|passcode|credential|mfa|otp|e-?mail|phone|api-?key|token)",
@@ -40,9 +37,9 @@ class EngineSettings:
     """All settings.
 
     `sensitive` and `signup` are patterns matched against "METHOD /template", without regard to case.
-    `decoy_*` are values nobody honest uses. `never_block` are addresses and networks, `never_users`,
-    `never_devices` and `never_sans` identities. `narrow_ms`: how long a cold engine keeps to narrow subjects.
-    `max_states`: rows per table of state.
+    `decoy_*` are values nobody honest uses. `narrow_ms`: how long a cold engine keeps to narrow subjects.
+    `max_states`: rows per table of state. `protected`, whom no machine may refuse, is no setting of the document: the
+    policy service reads the same list.
     """
 
     mode: Mode = Mode.ENFORCE
@@ -52,10 +49,7 @@ class EngineSettings:
     decoy_accounts: frozenset[str] = frozenset()
     decoy_objects: frozenset[str] = frozenset()
     decoy_routes: frozenset[str] = frozenset()
-    never_block: tuple[str, ...] = ()
-    never_users: frozenset[str] = frozenset()
-    never_devices: frozenset[str] = frozenset()
-    never_sans: frozenset[str] = frozenset()
+    protected: Protected = NOBODY
     narrow_ms: int = 30 * 60_000
     max_states: int = 200_000
     impact_users: int = 20
@@ -74,7 +68,6 @@ class EngineSettings:
                     re.compile(pattern)
                 except re.error as error:
                     raise SettingsInvalid(f"{name}: {error}") from error
-        self.protected()
         for name, one in self.detectors.items():
             if not 0 <= one.rollout <= 100 or not 0.1 <= one.factor <= 10:
                 raise SettingsInvalid(f"detectors.{name}: rollout is 0 to 100, factor 0.1 to 10")
@@ -84,13 +77,6 @@ class EngineSettings:
         if self.max_states < 1000:
             raise SettingsInvalid("max_states: at least 1000")
 
-    def protected(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return every network that is never refused."""
-        try:
-            return tuple(ip_network(text, strict=False) for text in (*INTERNAL, *self.never_block))
-        except ValueError as error:
-            raise SettingsInvalid(f"never_block: {error}") from error
-
     def of(self, detector: str) -> DetectorSettings:
         """Return the settings of one detector."""
         return self.detectors.get(detector, _DEFAULT)
@@ -99,11 +85,13 @@ class EngineSettings:
 _DEFAULT: Final = DetectorSettings()
 
 
-def read_settings(document: dict[str, Any]) -> EngineSettings:
+def read_settings(document: dict[str, Any], *, protected: Protected = NOBODY) -> EngineSettings:
     """Read settings from a document (JSON or YAML). Raises SettingsInvalid for anything that is not a setting."""
-    known = {item.name: item for item in fields(EngineSettings)}
+    known = {item.name for item in fields(EngineSettings)} - {"protected"}
     values: dict[str, Any] = {}
     for name, value in document.items():
+        if name in _LISTED:
+            raise SettingsInvalid(f"{name}: whom no machine may refuse is listed in the file of --protected")
         if name not in known:
             raise SettingsInvalid(f"{name}: no such setting")
         default = getattr(_PLAIN, name)
@@ -119,7 +107,7 @@ def read_settings(document: dict[str, Any]) -> EngineSettings:
             raise SettingsInvalid(f"{name}: a number")
         else:
             values[name] = value
-    return EngineSettings(**values)
+    return EngineSettings(protected=protected, **values)
 
 
 def _mode(name: str, value: object) -> Mode:
@@ -148,3 +136,4 @@ def _detectors(value: object) -> dict[str, DetectorSettings]:
 
 
 _PLAIN: Final = EngineSettings()
+_LISTED: Final = ("protected", "never_block", "never_users", "never_devices", "never_sans")

@@ -25,7 +25,7 @@ from haetae_policy.io.ledger import EndPolicy, Ledger, Operation, PutPolicy, Sid
 from haetae_policy.io.store import EPOCH_BYTES, PolicyStore
 from haetae_policy.model import format_time
 from haetae_policy.parse import parse_new_policy
-from haetae_policy.rules import DEFAULT_RULES
+from haetae_policy.rules import Rules
 
 from haetae_fds.decision import Decision, Mode
 from haetae_fds.delivery.effects import Effect
@@ -74,9 +74,12 @@ class Effects:
         lease: Lease,
         *,
         modes: Modes,
+        rules: Rules,
         clock_ms: Callable[[], int],
     ) -> None:
+        """`rules` are those of the installation, as at the policy service."""
         self._commands = commands
+        self._rules = rules
         self._modes = modes
         self._store = store
         self._ledger = ledger
@@ -128,7 +131,7 @@ class Effects:
             # It ended before we came.
             return
         except PolicyInvalid:
-            # A rule of this installation that the engine does not know, such as a protected network.
+            # A rule of the installation that the engine does not keep by itself.
             self.refused += 1
 
     async def _put(self, decision: Decision, effect: Effect, now_ms: int) -> None:
@@ -142,8 +145,9 @@ class Effects:
             source=Source(kind=SourceKind.FDS, name=decision.detector),
             # The decision's own time: the same document, whenever it is made again.
             now_ms=decision.ts,
+            rules=self._rules,
         )
-        if effect.kind == "ask" or DEFAULT_RULES.is_wide(policy.subject):
+        if effect.kind == "ask" or self._rules.is_wide(policy.subject):
             # What would act on nobody needs no agreement.
             if mode is Mode.ENFORCE:
                 await self._ask(decision, policy, now_ms)
@@ -155,7 +159,7 @@ class Effects:
 
     async def _ask(self, decision: Decision, policy: Policy, now_ms: int) -> None:
         """Let a policy wait for a person, in the form in which the policy service keeps and shows what waits."""
-        wrong = [problem for problem in DEFAULT_RULES.problems(policy) if problem.field != "approved_by"]
+        wrong = [problem for problem in self._rules.problems(policy) if problem.field != "approved_by"]
         waiting = [orjson.loads(raw) for raw in (await self._ledger.sides(Side.PENDING)).values()]
         if wrong or len(waiting) >= MOST_WAITING:
             self.refused += 1

@@ -20,6 +20,7 @@ from haetae_policy.io.commands import Commands
 from haetae_policy.io.connect import RedisSettings, connect, connect_blocking
 from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore, StoreSettings
+from haetae_policy.rules import DEFAULT_RULES, Rules
 from redis.asyncio import Redis
 
 from haetae_fds.decision import Decision
@@ -39,7 +40,9 @@ _BLOCK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """`shards`: as the gateways spread events. `most`: shards this process takes at most."""
+    """`shards`: as the gateways spread events. `most`: shards this process takes at most. `rules`: what the
+    policies it makes must satisfy, as at the policy service.
+    """
 
     redis_url: str
     prefix: str
@@ -48,6 +51,7 @@ class RunSettings:
     shards: int = 1
     most: int = 64
     checkpoint_s: float = 10.0
+    rules: Rules = DEFAULT_RULES
 
 
 class FdsProcess:
@@ -72,9 +76,9 @@ class FdsProcess:
         self._labels = Labels(self._commands, prefix=settings.prefix)
         self._leases = Leases(self._commands, worker=settings.name, prefix=settings.prefix)
         self._modes = Modes(self._commands, prefix=settings.prefix)
-        self._store = PolicyStore(client, StoreSettings(prefix=settings.prefix))
+        self._store = PolicyStore(client, StoreSettings(prefix=settings.prefix), rules=settings.rules)
         # One for all shards: they take their places in the audit trail one after another, not against each other.
-        self._ledger = Ledger(client, StoreSettings(prefix=settings.prefix))
+        self._ledger = Ledger(client, StoreSettings(prefix=settings.prefix), rules=settings.rules)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._past: dict[int, Counts] = {}
         self.workers: dict[int, ShardWorker] = {}
@@ -129,7 +133,9 @@ class FdsProcess:
                 ledger=self._ledger,
                 modes=self._modes,
                 folder=CheckpointFolder(self._settings.state / f"shard-{shard}"),
-                settings=WorkerSettings(checkpoint_s=self._settings.checkpoint_s, shards=self._settings.shards),
+                settings=WorkerSettings(
+                    checkpoint_s=self._settings.checkpoint_s, shards=self._settings.shards, rules=self._settings.rules
+                ),
                 new_engine=self._new_engine,
                 clock_ms=lambda: time.time_ns() // 1_000_000,
                 labels=self._labels,

@@ -24,6 +24,7 @@ from haetae_policy import StoreUnavailable
 from haetae_policy.io.commands import Commands
 from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore
+from haetae_policy.rules import DEFAULT_RULES, Rules
 from redis.exceptions import ResponseError
 
 from haetae_fds.blob import FIELD, Blob, decode_blob, encode_blob, stream_key
@@ -80,12 +81,13 @@ class Observer(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """`checkpoint_s`: seconds between two checkpoints. `shards`: as the gateways spread events; more when events are
-    handed on by identity (`delivery/levels.py`).
+    handed on by identity (`delivery/levels.py`). `rules`: of the installation, for the policies that are made.
     """
 
     checkpoint_s: float = 10.0
     lease_ms: int = LIFE_MS
     shards: int = 1
+    rules: Rules = DEFAULT_RULES
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class ShardWorker:
         self._settings = settings
         self.engine = new_engine()
         self._live = Live()
-        self._effects = Effects(commands, store, ledger, lease, modes=modes, clock_ms=clock_ms)
+        self._effects = Effects(commands, store, ledger, lease, modes=modes, rules=settings.rules, clock_ms=clock_ms)
         self._new_engine = new_engine
         self._clock_ms = clock_ms
         self._labels = labels

@@ -50,10 +50,12 @@ class Stand:
         self.processes: list[asyncio.subprocess.Process] = []
         self.number = 0
 
-    async def worker(self, *, name: str = "w", shards: int = 1, kind: str = "counting") -> asyncio.subprocess.Process:
+    async def worker(
+        self, *, name: str = "w", shards: int = 1, kind: str = "counting", protected: str = ""
+    ) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.fds.delivery.worker_process"),
-            *(str(self.server.socket), str(self.folder / name), name, str(shards), kind),
+            *(str(self.server.socket), str(self.folder / name), name, str(shards), kind, protected),
             stderr=asyncio.subprocess.DEVNULL,
         )
         self.processes.append(process)
@@ -115,6 +117,17 @@ async def test_decision_becomes_a_policy_with_its_evidence(tmp_path: Path) -> No
     assert policy.reason == "5 events of u-1"
     assert policy.evidence()["numbers"] == {"events": [5, 5]}
     assert policy.evidence()["events"] == ["E00000005"]
+
+
+async def test_whom_the_installation_protects_is_not_blocked_whatever_the_engine_decides(tmp_path: Path) -> None:
+    listed = tmp_path / "protected.yaml"
+    listed.write_text("users: [u-batch]\n")
+    async with stand(tmp_path) as world:
+        await world.worker(protected=str(listed))
+        await world.send(*(world.event("u-batch") for _ in range(ENOUGH)), *(world.event("u-1") for _ in range(ENOUGH)))
+        (policy,) = await world.until(1)
+        assert policy.subject.user == "u-1"
+        assert len(await world.log()) == 2
 
 
 async def test_a_blob_that_comes_twice_counts_once(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ import signal
 import sys
 from pathlib import Path
 
+from haetae_cli.protected import read_protected
 from haetae_fds import Engine, EngineSettings
 from haetae_fds.decision import Action, Decision, Mode, Number, Op, Subject, policy_id
 from haetae_fds.event import Event
 from haetae_fds.io.run import RunSettings, fds_process
+from haetae_policy.protected import NOBODY
+from haetae_policy.rules import Rules
 
 PREFIX = "t:"
 ENOUGH = 5
@@ -80,7 +83,7 @@ def real_engine() -> Engine:
     return Engine(REAL)
 
 
-async def main(socket: str, state: str, name: str, shards: str, kind: str = "counting") -> None:
+async def main(socket: str, state: str, name: str, shards: str, kind: str = "counting", protected: str = "") -> None:
     settings = RunSettings(
         redis_url=f"unix://{socket}",
         prefix=PREFIX,
@@ -88,6 +91,7 @@ async def main(socket: str, state: str, name: str, shards: str, kind: str = "cou
         name=name,
         shards=int(shards),
         checkpoint_s=0.2,
+        rules=Rules(protected=read_protected(Path(protected)) if protected else NOBODY),
     )
     async with fds_process(settings, new_engine=real_engine if kind == "real" else CountingEngine) as process:
         task = asyncio.create_task(process.run())

@@ -23,6 +23,7 @@ from haetae_fds.facts import LOGIN, OBJECT, USER, Facts
 from haetae_fds.finding import Detector, Finding, of_actor
 from haetae_fds.flat import event_of
 from haetae_fds.guards import Guards
+from haetae_policy import parse_protected
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,7 +117,7 @@ def test_roll_out_to_nobody_only_writes_down() -> None:
 
 
 def test_what_is_never_refused_is_matched_by_reach_not_by_equality() -> None:
-    guards = Guards(EngineSettings(never_block=("203.0.113.7",), never_users=frozenset({"u1"})))
+    guards = Guards(EngineSettings(protected=parse_protected({"networks": ["203.0.113.7"], "users": ["u1"]})))
     assert guards.refuses(Subject(ip="203.0.113.0/24")) == "network 203.0.113.7/32"
     assert guards.refuses(Subject(ip="10.1.2.3")) is not None
     assert guards.refuses(Subject(user="u1")) is not None
@@ -124,7 +125,7 @@ def test_what_is_never_refused_is_matched_by_reach_not_by_equality() -> None:
 
 
 def test_protected_address_becomes_an_alert() -> None:
-    made = stuff(Scene(EngineSettings(never_block=("203.0.0.0/16",))))
+    made = stuff(Scene(EngineSettings(protected=parse_protected({"networks": ["203.0.0.0/16"]}))))
     assert [(one.action, one.approval) for one in made] == [("alert", True)]
 
 
@@ -268,11 +269,12 @@ def test_quantile_is_a_close_upper_bound(values: list[float]) -> None:
 
 def test_settings_are_strict() -> None:
     flood = {"flood": {"mode": False, "factor": 2}}
-    read = read_settings({"mode": "shadow", "detectors": flood, "never_block": ["203.0.113.0/24"]})
+    read = read_settings({"mode": "shadow", "detectors": flood})
     assert read.mode is Mode.SHADOW
     assert read.of("flood").mode is Mode.OFF
-    wild = {"detectors": {"a": {"factor": 99}}}
-    for bad in ({"nope": 1}, {"mode": "x"}, {"sensitive": ["("]}, {"never_block": ["x"]}, wild):
+    wrong: list[dict[str, Any]] = [{"nope": 1}, {"mode": "x"}, {"sensitive": ["("]}, {"protected": {}}]
+    wrong += [{"never_block": ["203.0.113.0/24"]}, {"detectors": {"a": {"factor": 99}}}]
+    for bad in wrong:
         with pytest.raises(SettingsInvalid):
             read_settings(bad)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from haetae_fds import Decision, DetectorSettings, Engine, EngineSettings, Mode
 from haetae_fds.decision import Subject
+from haetae_policy import parse_protected
 
 from tests.fds.detectors.scene import Scene
 
@@ -83,6 +84,8 @@ def test_saved_state_goes_on_under_new_settings() -> None:
     scene = Scene()
     stuff(scene, 4, tried="a")
     saved = scene.engine.dump()
-    scene.engine = Engine(replace(scene.engine.settings, mode=Mode.SHADOW, never_block=("198.51.100.0/24",)))
+    scene.engine = Engine(
+        replace(scene.engine.settings, mode=Mode.SHADOW, protected=parse_protected({"networks": ["198.51.100.0/24"]}))
+    )
     scene.engine.load(saved)
     assert Mode.ENFORCE not in {decision.mode for decision in stuff(scene, tried="b")}
