@@ -84,7 +84,10 @@ def spikes(told: Sequence[LoggedAlert], *, now_ms: int) -> list[dict[str, Any]]:
 def incidents(decided: Sequence[Mapping[str, Any]], *, now_ms: int) -> list[dict[str, Any]]:
     """Return what fraud detection told people in the window instead of acting, newest first."""
     fresh = [one for one in seen_only(decided) if one["action"] == "alert" and one["ts"] > now_ms - WINDOW_S * 1000]
-    return [{"key": "alert.incident", "values": {"text": one["why"]}, "href": "/cases"} for one in fresh[:_TOLD]]
+    return [
+        {"key": "alert.incident", "values": {"text": one["why"]}, "href": "/cases", "detector": one.get("detector", "")}
+        for one in fresh[:_TOLD]
+    ]
 
 
 async def _alerts(

@@ -30,6 +30,25 @@ def who(subject: Mapping[str, Any], t: Texts) -> str:
     return " + ".join(parts) or t("kind.everyone")
 
 
+def title(policy: Mapping[str, Any], t: Texts) -> str:
+    """Return what a policy is called: what its detector looks for, where that has words, else its reason."""
+    source = policy["source"]
+    return named(source["name"], t) or policy["reason"] if source["kind"] == "fds" else policy["reason"]
+
+
+def named(detector: str, t: Texts) -> str:
+    """Return what a detector looks for, in words; empty for rules and models of an installation."""
+    word = t.word("detector", detector)
+    return "" if word == detector else word
+
+
+def measure(name: str, t: Texts) -> str:
+    """Return the word for a number that a detector compared."""
+    slug = name.replace(" ", "_")
+    word = t.word("measure", slug)
+    return name.replace("_", " ") if word == slug else word
+
+
 def what(api: Mapping[str, Any] | None, t: Texts) -> str:
     """Return an API in words: gateway, route, method and path, or every API."""
     held = api or {}

@@ -7,10 +7,12 @@ from string import Formatter
 
 import orjson
 import pytest
+from haetae_fds.detectors.registry import DETECTORS
 from haetae_policy.faults import FAULTS
 from haetae_policy.model import Action, Mode
 from haetae_policy_api.console.io.assets import load_assets
 from haetae_policy_api.console.texts import LANGUAGES, Texts, choose_language
+from haetae_policy_api.console.words import measure, named
 from haetae_policy_api.errors import PROBLEMS
 from haetae_policy_api.faults import API_FAULTS, said
 from haetae_policy_api.roles import Role
@@ -51,6 +53,27 @@ def test_message_without_a_code_is_told_as_its_refusal_and_never_in_a_foreign_la
     assert KOREAN.told("the store sleeps", code="unavailable") == KOREAN.faults["other.unavailable"]
     assert KOREAN.told(said("role_needed", role="analyst")) == "분석가 역할이 필요합니다."
     assert (ENGLISH.field("subject.ip"), KOREAN.field("rate.limit")) == ("IP address or network", "요청 수")
+
+
+def test_every_detector_and_every_number_it_compares_has_words() -> None:
+    detectors = {detector.name for detector in DETECTORS} | {"systemic_fault", "clock_skew", "over_budget"}
+    assert {key.removeprefix("detector.") for key in ENGLISH.entries if key.startswith("detector.")} == detectors
+    measures = {key.removeprefix("measure.") for key in ENGLISH.entries if key.startswith("measure.")}
+    assert measures == {name.replace(" ", "_") for name in compared()}
+    for name in compared():
+        assert measure(name, ENGLISH) == name
+    assert (named("my_rule", KOREAN), measure("my_number", KOREAN)) == ("", "my number")
+
+
+def compared() -> set[str]:
+    """The names of numbers in the detectors' sources; `paths {name}` stands for two."""
+    found = set()
+    folder = files("haetae_fds")
+    sources = [*folder.joinpath("detectors").iterdir(), *folder.joinpath("models").iterdir(), *folder.iterdir()]
+    for source in sources:
+        if source.name.endswith(".py"):
+            found |= set(re.findall(r'\b(?:number\(\s*|Number\(name=)"([^"{]+)"', source.read_text()))
+    return found | {"paths in a minute", "paths in ten minutes"}
 
 
 def test_korean_is_korean() -> None:

@@ -24,7 +24,7 @@ from haetae_policy_api.console.io.assets import Assets
 from haetae_policy_api.console.io.casebook import Casebook
 from haetae_policy_api.console.io.shared import Shared
 from haetae_policy_api.console.texts import LANGUAGES, Texts, choose_language
-from haetae_policy_api.console.words import number, pretty, what, when, who
+from haetae_policy_api.console.words import measure, named, number, pretty, title, what, when, who
 from haetae_policy_api.errors import ApiProblem, TooLarge, problem_of
 from haetae_policy_api.faults import said
 from haetae_policy_api.io.identify import Identify
@@ -108,6 +108,9 @@ class Visit:
             "may": partial(may, self.caller),
             "who": partial(who, t=self.t),
             "what": partial(what, t=self.t),
+            "title": partial(title, t=self.t),
+            "named": partial(named, t=self.t),
+            "measure": partial(measure, t=self.t),
             "token": page_token(self.key, self.caller.name, now_ms=self.now_ms),
             "switch": [(language, self._in(language)) for language in LANGUAGES],
         }

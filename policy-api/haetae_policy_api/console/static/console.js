@@ -15,6 +15,7 @@ function showTimes(root) {
 
 // The chart: drawn anew when its numbers come; a few dozen points, so that takes less than a millisecond or two.
 let chart = null;
+const STEP = 15;
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -24,13 +25,14 @@ function drawChart() {
   const place = document.getElementById("chart");
   if (!place || typeof uPlot === "undefined") return;
   chart?.destroy();
-  const data = [place.dataset.ends, place.dataset.counts].map((text) => text.split(",").map(Number));
+  const [ends, counts] = [place.dataset.ends, place.dataset.counts].map((text) => text.split(",").map(Number));
+  const data = [ends, counts.map((count) => count || null)]; // what did not happen has no bar
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
   const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   place.replaceChildren();
   chart = new uPlot({
     width: place.clientWidth, height: 170, padding: [8, 8, 0, 0], legend: { show: false }, cursor: { drag: { x: false, y: false } },
-    scales: { y: { range: (_, __, most) => [0, Math.max(4, most * 1.1)] } },
+    scales: { x: { range: (_, low, high) => [low - STEP / 2, high + STEP / 2] }, y: { range: (_, __, most) => [0, Math.max(4, most * 1.1)] } },
     series: [{}, {
       label: place.dataset.name, stroke: colour("--accent"), fill: colour("--accent-soft"), width: 1.5,
       paths: uPlot.paths.bars({ size: [0.8, 14] }), points: { show: false },
