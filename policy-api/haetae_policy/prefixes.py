@@ -68,16 +68,14 @@ class PrefixIndex:
         key = network ^ self._salt if self._salt else network
         return self._shards[key & _MASK].get(key, -1)
 
-    def put(self, network: int, head: int) -> int:
-        """Set the chain head of a marked prefix; return what it was, or -1."""
+    def put(self, network: int, head: int) -> None:
+        """Set the chain head of a marked prefix."""
         key = network ^ self._salt if self._salt else network
         shard = self._shards[key & _MASK]
-        before = shard.get(key, -1)
-        if before < 0:
+        if key not in shard:
             self.size += 1
             self._note(network, 1)
         shard[key] = head
-        return before
 
     def remove(self, network: int) -> None:
         """Forget a marked prefix that is present."""
