@@ -1,121 +1,22 @@
 """The follower's state machine against a model writer: whatever is dropped, doubled or shuffled, it ends up right."""
 
 import dataclasses
-from collections.abc import Sequence
 
-import orjson
 import pytest
 from haetae_policy.changes import Delete, Put
 from haetae_policy.digest import BUCKET_MS, MODULUS, ExpiryDigest
-from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, Head, PutEntry
+from haetae_policy.entries import BeatEntry, PutEntry
 from haetae_policy.errors import FeedCorrupt
-from haetae_policy.facts import ApiFacts, Facts
+from haetae_policy.facts import Facts
 from haetae_policy.feed import FeedFollower, FeedState
-from haetae_policy.model import Action, Api, Subject
-from haetae_policy.record import Record, encode_record, record_digest
+from haetae_policy.model import Subject
+from haetae_policy.record import Record
 from haetae_policy.table import PolicyTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.policy.policy_strategies import T0, pid, records
-
-EPOCH = "00" * 8
-API = ApiFacts("app", "r", "GET", "/")
-
-
-class Writer:
-    """The store's behaviour, in memory: unique versions, gapless numbers, digests by expiry bucket."""
-
-    def __init__(self, epoch: str = EPOCH) -> None:
-        self.epoch = epoch
-        self.seq = 0
-        self.tick = 0
-        self.live: dict[int, tuple[Record, bytes]] = {}
-        self.ended: set[int] = set()
-        self.floor = T0 - T0 % BUCKET_MS
-        self.log: list[Entry] = []
-
-    def _next_id(self) -> tuple[int, int]:
-        self.tick += 1
-        return (T0, self.tick)
-
-    def put(self, record: Record) -> None:
-        if record.pid in self.ended:
-            return
-        held = self.live.get(record.pid)
-        record = dataclasses.replace(record, ver=held[0].ver + 1 if held else 1)
-        encoded = encode_record(record)
-        self.live[record.pid] = (record, encoded)
-        self.seq += 1
-        self.log.append(PutEntry(self._next_id(), self.epoch, self.seq, T0, encoded))
-
-    def delete(self, number: int) -> None:
-        held = self.live.pop(number, None)
-        if held is not None:
-            self.ended.add(number)
-            self.seq += 1
-            self.log.append(DeleteEntry(self._next_id(), self.epoch, self.seq, T0, number, held[0].ver))
-
-    def counted(self) -> list[bytes]:
-        return [raw for record, raw in self.live.values() if record.exp_ms - record.exp_ms % BUCKET_MS >= self.floor]
-
-    def beat(self, floor: int | None = None) -> None:
-        self.floor = max(self.floor, floor or 0)
-        head = self.head(self._next_id())
-        self.log.append(BeatEntry(head.entry_id, self.epoch, self.seq, T0, self.floor, head.count, head.digest))
-
-    def head(self, entry_id: tuple[int, int] | None = None) -> Head:
-        raws = self.counted()
-        digest = sum(map(record_digest, raws)) % MODULUS
-        return Head(self.epoch, self.seq, entry_id or (T0, self.tick), self.floor, len(raws), digest)
-
-
-def snapshot(follower: FeedFollower, writer: Writer) -> None:
-    follower.begin(writer.head())
-    for _, encoded in writer.live.values():
-        follower.load([encoded])
-    follower.settle(writer.head())
-    finish(follower)
-
-
-def finish(follower: FeedFollower) -> None:
-    """What the owner does once the snapshot agrees."""
-    if follower.unfinished:
-        for _ in follower.finish(step=3):
-            pass
-
-
-def follow(*feeds: Sequence[Entry]) -> tuple[PolicyTable, FeedFollower]:
-    table = PolicyTable()
-    follower = FeedFollower(table)
-    follower.begin(Writer().head())
-    follower.settle(Writer().head())
-    for entries in feeds:
-        for entry in entries:
-            follower.feed(entry)
-    return table, follower
-
-
-def agrees(table: PolicyTable, writer: Writer) -> bool:
-    held = {number: table.held(number) for number in writer.live}
-    return len(table) == len(writer.live) and all(
-        have is not None
-        and (have.ver, have.digest) == (writer.live[number][0].ver, record_digest(writer.live[number][1]))
-        for number, have in held.items()
-    )
-
-
-steps = st.one_of(records(), records(), records(), st.integers(1, 12).map(pid), st.just("beat"), st.just("beat later"))
-
-
-def perform(writer: Writer, step: Record | int | str) -> None:
-    if isinstance(step, Record):
-        spread = step.exp_ms + (step.exp_ms // 1000 % 5) * BUCKET_MS
-        writer.put(dataclasses.replace(step, exp_ms=spread))
-    elif isinstance(step, int):
-        writer.delete(step)
-    else:
-        writer.beat(writer.floor + BUCKET_MS if step == "beat later" else None)
+from tests.policy.feed_writer import API, EPOCH, Writer, agrees, block, finish, follow, perform, snapshot, steps
+from tests.policy.policy_strategies import T0, pid
 
 
 @settings(max_examples=300)
@@ -185,11 +86,6 @@ def test_snapshot_scanned_while_the_log_goes_on_ends_in_agreement(
     finish(follower)
     assert follower.state is FeedState.FOLLOWING, follower.reason
     assert agrees(table, writer)
-
-
-def block(number: int = 1, **fields: object) -> Record:
-    base = Record(pid=pid(number), ver=1, exp_ms=T0 + 90_000, action=Action.BLOCK, subject=Subject(user="u"), api=Api())
-    return dataclasses.replace(base, **fields)  # type: ignore[arg-type]
 
 
 def test_block_after_a_gap_is_enforced_at_once_and_a_snapshot_is_wanted() -> None:
@@ -363,63 +259,6 @@ def test_policies_stay_in_force_while_a_snapshot_replaces_them() -> None:
     assert table.check(Facts(user="u"), API, T0) is not None
     follower.load([writer.live[pid(1)][1]])
     assert table.check(Facts(user="u"), API, T0) is not None
-
-
-def test_record_of_a_newer_kind_is_counted_and_does_not_stop_the_feed() -> None:
-    writer = Writer()
-    writer.put(block(1))
-    raw = orjson.dumps({**orjson.loads(encode_record(block(1, ver=2))), "act": "tarpit"})
-    writer.live[pid(1)] = (block(1, ver=2), raw)
-    writer.seq += 1
-    writer.log.append(PutEntry(writer._next_id(), EPOCH, writer.seq, T0, raw))
-    writer.put(block(2, subject=Subject(user="v")))
-    writer.beat()
-    table, follower = follow(writer.log)
-    assert follower.state is FeedState.FOLLOWING
-    assert follower.unreadable == 1
-    assert table.check(Facts(user="v"), API, T0) is not None
-    assert table.check(Facts(user="u"), API, T0) is not None, "the version it replaces stays in force"
-    snapshot(follower, writer)
-    assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 1)
-    assert table.check(Facts(user="u"), API, T0) is not None
-    writer.put(block(1))
-    writer.beat()
-    for entry in writer.log[-2:]:
-        follower.feed(entry)
-    assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 0)
-    assert table.check(Facts(user="u"), API, T0) is not None
-
-
-def test_old_version_of_an_unreadable_policy_ends_with_the_policy() -> None:
-    for how in ("delete", "expire"):
-        writer = Writer()
-        writer.put(block(1, exp_ms=T0 + 90 * BUCKET_MS))
-        raw = orjson.dumps({**orjson.loads(encode_record(block(1, ver=2))), "act": "tarpit"})
-        writer.live[pid(1)] = (block(1, ver=2), raw)
-        writer.seq += 1
-        writer.log.append(PutEntry(writer._next_id(), EPOCH, writer.seq, T0, raw))
-        table, follower = follow(writer.log)
-        assert len(table) == 1
-        if how == "delete":
-            writer.delete(pid(1))
-        writer.beat(T0 + 5 * BUCKET_MS if how == "expire" else None)
-        for entry in writer.log[2:]:
-            follower.feed(entry)
-        assert (follower.state, follower.unreadable, len(table)) == (FeedState.FOLLOWING, 0, 0)
-
-
-def test_unreadable_policy_leaves_with_its_deletion_or_its_expiry() -> None:
-    for how in ("delete", "expire"):
-        writer = Writer()
-        raw = orjson.dumps({**orjson.loads(encode_record(block(1))), "new": 1})
-        writer.live[pid(1)] = (block(1), raw)
-        writer.seq = 1
-        writer.log.append(PutEntry(writer._next_id(), EPOCH, 1, T0, raw))
-        if how == "delete":
-            writer.delete(pid(1))
-        writer.beat(T0 + 5 * BUCKET_MS if how == "expire" else None)
-        _, follower = follow(writer.log)
-        assert (follower.state, follower.unreadable) == (FeedState.FOLLOWING, 0)
 
 
 def test_record_without_an_envelope_breaks_the_feed_and_keeps_the_table() -> None:
