@@ -6,15 +6,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from haetae_cli.errors import NotRunning
+from haetae_cli.showing import check_each, show_each
 from haetae_cli.signals import run_until_stopped
 from haetae_cli.stack import StackOptions, run_stack
 from haetae_cli.staff import INTERNAL_GATEWAY, tool_origin
 from haetae_cli.state import RunningStack, StateDirectory, default_state
-from haetae_cli.terminal import Terminal, printable
-from haetae_cli.tour.place import Outcome
-from haetae_cli.tour.staff import APPROVER, STAFF_STEPS, USER, StaffStep, demo_password, staff_desk, staff_tour
-
-_SHOWN = 110
+from haetae_cli.terminal import Terminal
+from haetae_cli.tour.staff import APPROVER, STAFF_STEPS, USER, demo_password, staff_desk
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,36 +68,13 @@ def what_to_click(stack: RunningStack, terminal: Terminal) -> None:
 async def check_staff(stack: RunningStack, terminal: Terminal) -> bool:
     """Run the steps, one line each; True when every one came out as it must."""
     terminal.heading(f"staff at {stack.gateways[INTERNAL_GATEWAY]}")
-    run = passed = 0
     async with staff_desk(stack) as desk:
-        async for step, outcome in staff_tour(desk):
-            run += 1
-            passed += outcome.passed
-            terminal.step(outcome.passed, step.title, printable(outcome.note))
-    left_out = len(STAFF_STEPS) - run
-    terminal.line(f"{passed} of {len(STAFF_STEPS)} steps passed" + (f", {left_out} not run" if left_out else ""))
-    return passed == len(STAFF_STEPS)
+        return await check_each(STAFF_STEPS, desk, terminal)
 
 
 async def _walk(stack: RunningStack, terminal: Terminal) -> int:
-    passed = run = 0
     async with staff_desk(stack) as desk:
-        async for step, outcome in staff_tour(desk):
-            run += 1
-            passed += outcome.passed
-            _show(terminal, step, outcome, number=run)
-    terminal.line()
-    terminal.line(f"{passed} of {len(STAFF_STEPS)} steps came out as they must")
-    return 0 if passed == len(STAFF_STEPS) else 1
-
-
-def _show(terminal: Terminal, step: StaffStep, outcome: Outcome, *, number: int) -> None:
-    mark = terminal.style("ok", "green") if outcome.passed else terminal.style("FAIL", "red")
-    terminal.line()
-    title = terminal.style(f"{number:2}. {step.title}", "bold")
-    terminal.line(f"{title}  {mark}  {printable(outcome.note)}")
-    rows = [(terminal.style(label, "dim"), printable(text, most=_SHOWN)) for label, text in outcome.details]
-    terminal.table(rows, indent=4)
+        return 0 if await show_each(STAFF_STEPS, desk, terminal) else 1
 
 
 async def _own_stack(config: Path, terminal: Terminal) -> int:

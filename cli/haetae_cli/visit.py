@@ -1,6 +1,4 @@
-"""A visit to a running stack: makes the tour's :class:`Place`, runs the steps, shows them briefly or in
-detail.
-"""
+"""A visit of an app to a running stack: makes the tour's :class:`Place` and walks through its steps there."""
 
 import secrets
 import time
@@ -13,39 +11,25 @@ from haetae_demo.io.mobile import one_shot_session
 
 from haetae_cli.blocks import open_blocks
 from haetae_cli.errors import NotRunning
+from haetae_cli.showing import check_each, show_each
 from haetae_cli.state import RunningStack
-from haetae_cli.terminal import Terminal, printable
-from haetae_cli.tour import STEPS, Outcome, Place, Step, tour
+from haetae_cli.terminal import Terminal
+from haetae_cli.tour import STEPS, Place
 
 TOUR_GATEWAY = "app"
-_SHOWN = 110
 
 
 async def check(stack: RunningStack, terminal: Terminal) -> bool:
     """Run the tour, one line a step; True when every step came out as it must."""
     terminal.heading(f"tour of {TOUR_GATEWAY} at {stack.gateways.get(TOUR_GATEWAY, '(not running)')}")
-    passed = run = 0
     async with visit(stack) as place:
-        async for step, outcome in tour(place):
-            run += 1
-            passed += outcome.passed
-            terminal.step(outcome.passed, step.title, printable(outcome.note))
-    left_out = len(STEPS) - run
-    terminal.line(f"{passed} of {len(STEPS)} steps passed" + (f", {left_out} not run" if left_out else ""))
-    return passed == len(STEPS)
+        return await check_each(STEPS, place, terminal)
 
 
 async def walk(stack: RunningStack, terminal: Terminal) -> bool:
     """Run the tour and show for each step what crossed the wire and what came of it."""
-    passed = run = 0
     async with visit(stack) as place:
-        async for step, outcome in tour(place):
-            run += 1
-            passed += outcome.passed
-            _show(terminal, step, outcome, number=run)
-    terminal.line()
-    terminal.line(f"{passed} of {len(STEPS)} steps came out as they must")
-    return passed == len(STEPS)
+        return await show_each(STEPS, place, terminal)
 
 
 @asynccontextmanager
@@ -82,12 +66,3 @@ def pinned(stack: RunningStack) -> PublicJwk:
         return parse_public_jwk(stack.root_key)
     except KeyFormatInvalid as error:
         raise NotRunning("stack.json holds no usable root key; start the stack again with: haetae up") from error
-
-
-def _show(terminal: Terminal, step: Step, outcome: Outcome, *, number: int) -> None:
-    mark = terminal.style("ok", "green") if outcome.passed else terminal.style("FAIL", "red")
-    terminal.line()
-    title = terminal.style(f"{number:2}. {step.title}", "bold")
-    terminal.line(f"{title}  {mark}  {printable(outcome.note)}")
-    rows = [(terminal.style(label, "dim"), printable(text, most=_SHOWN)) for label, text in outcome.details]
-    terminal.table(rows, indent=4)

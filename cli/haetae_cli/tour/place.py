@@ -6,13 +6,14 @@ their details, ``haetae up --check`` their outcome.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import aiohttp
 from haetae_crypto.jwk import PublicJwk
 from haetae_demo.io.mobile import Answer, MobileApp
 
 Details = tuple[tuple[str, str], ...]
+Where = TypeVar("Where")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +70,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One thing to see. After an ``essential`` step that fails, the tour cannot go on."""
+class Step(Generic[Where]):
+    """One thing to see at a place. After an ``essential`` step that fails, the tour cannot go on."""
 
     title: str
-    run: Callable[[Place], Awaitable[Outcome]]
+    run: Callable[[Where], Awaitable[Outcome]]
     essential: bool = False
 
 

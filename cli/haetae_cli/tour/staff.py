@@ -6,7 +6,7 @@ where the stack has an Internal gateway.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from haetae_cli.errors import NotRunning
 from haetae_cli.staff import INTERNAL_GATEWAY, tool_origin
 from haetae_cli.state import RunningStack
 from haetae_cli.tour.browser import Browser, Page
-from haetae_cli.tour.place import Outcome
+from haetae_cli.tour.place import Outcome, Step
 
 USER = "mina"
 APPROVER = "sora"
@@ -42,15 +42,6 @@ class Desk:
     browser: Browser
     socket: aiohttp.ClientWebSocketResponse | None = None
     pages: dict[str, Page] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaffStep:
-    """One thing to see; nothing after a failed ``essential`` one makes sense."""
-
-    title: str
-    run: Callable[[Desk], Awaitable[Outcome]]
-    essential: bool = False
 
 
 async def asked_to_sign_in(desk: Desk) -> Outcome:
@@ -162,30 +153,17 @@ async def approver_makes_a_second_step(desk: Desk) -> Outcome:
     return Outcome(passed=passed, note=f"{page.status} at {page.host}")
 
 
-STAFF_STEPS = (
-    StaffStep(title="a visit without a session leads to the sign-in page", run=asked_to_sign_in, essential=True),
-    StaffStep(title="the password opens the dashboard", run=signed_in, essential=True),
-    StaffStep(title="a script without a session gets 401, no redirect", run=script_is_not_redirected),
-    StaffStep(title="the tool knows the person by a Passport", run=api_answers),
-    StaffStep(title="the dashboard's WebSocket ticks", run=socket_ticks),
-    StaffStep(title="a page from elsewhere cannot open that socket", run=foreign_socket_is_refused),
-    StaffStep(title="a tool for another group is refused", run=refused_the_vault),
-    StaffStep(title="signing out closes the socket and asks again", run=sign_out_closes_everything),
-    StaffStep(title="an approver opens the vault with a second step", run=approver_makes_a_second_step),
+STAFF_STEPS: tuple[Step[Desk], ...] = (
+    Step(title="a visit without a session leads to the sign-in page", run=asked_to_sign_in, essential=True),
+    Step(title="the password opens the dashboard", run=signed_in, essential=True),
+    Step(title="a script without a session gets 401, no redirect", run=script_is_not_redirected),
+    Step(title="the tool knows the person by a Passport", run=api_answers),
+    Step(title="the dashboard's WebSocket ticks", run=socket_ticks),
+    Step(title="a page from elsewhere cannot open that socket", run=foreign_socket_is_refused),
+    Step(title="a tool for another group is refused", run=refused_the_vault),
+    Step(title="signing out closes the socket and asks again", run=sign_out_closes_everything),
+    Step(title="an approver opens the vault with a second step", run=approver_makes_a_second_step),
 )
-
-
-async def staff_tour(desk: Desk) -> AsyncIterator[tuple[StaffStep, Outcome]]:
-    """Run the steps; ends early when an essential one fails."""
-    for step in STAFF_STEPS:
-        try:
-            outcome = await step.run(desk)
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            # An answer that is not what a step reads: the step failed, and says how.
-            outcome = Outcome(passed=False, note=f"{type(error).__name__}: {error}")
-        yield step, outcome
-        if step.essential and not outcome.passed:
-            return
 
 
 def has_staff(stack: RunningStack) -> bool:

@@ -1,18 +1,9 @@
-"""The tour itself: its steps in order, and running them. Used by ``haetae demo app`` and ``haetae up
---check``.
-"""
+"""The app's tour: its steps in order. Used by ``haetae demo app`` and ``haetae up --check``."""
 
-from collections.abc import AsyncIterator
-
-import aiohttp
-from haetae_crypto.errors import CryptoError
-from haetae_demo.errors import DemoError
-
-from haetae_cli.errors import CliError
 from haetae_cli.tour import blocking, calls, refusals
-from haetae_cli.tour.place import Outcome, Place, Step
+from haetae_cli.tour.place import Place, Step
 
-STEPS = (
+STEPS: tuple[Step[Place], ...] = (
     Step(title="the gateway's keys are signed by the pinned root key", run=calls.gateway_keys, essential=True),
     Step(title="two people enrol their devices and get tokens", run=calls.enrolment, essential=True),
     Step(title="accounts come back encrypted", run=calls.encrypted_answer, essential=True),
@@ -34,22 +25,3 @@ STEPS = (
     Step(title="a call around the gateway is refused", run=refusals.around_the_gateway),
     Step(title="a block is enforced and taken back", run=blocking.block_is_enforced_and_taken_back),
 )
-
-
-async def tour(place: Place) -> AsyncIterator[tuple[Step, Outcome]]:
-    """Run the steps; ends early when an essential one fails."""
-    for step in STEPS:
-        outcome = await _run(step, place)
-        yield step, outcome
-        if step.essential and not outcome.passed:
-            return
-
-
-async def _run(step: Step, place: Place) -> Outcome:
-    try:
-        return await step.run(place)
-    except (DemoError, CryptoError, CliError) as error:
-        return Outcome(passed=False, note=str(error))
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
-        # An answer that is not what a step reads: the step failed, and says how.
-        return Outcome(passed=False, note=f"{type(error).__name__}: {error}")
