@@ -19,7 +19,7 @@ class ScriptedServer:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._socks: list[socket.socket] = []
         self.requests: list[bytes] = []
         self.connections = 0
@@ -38,6 +38,12 @@ class ScriptedServer:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def received(self, count: int) -> list[bytes]:
+        """The requests, once there are `count`: a generator may end before the last it sent has been read here."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: len(self.requests) >= count, timeout=20), f"{len(self.requests)} came"
+            return list(self.requests)
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -53,6 +59,7 @@ class ScriptedServer:
                 with self._lock:
                     number = len(self.requests)
                     self.requests.append(data)
+                    self._lock.notify_all()
                     segments = self._script(number)
                 for segment in segments:
                     sock.sendall(segment)

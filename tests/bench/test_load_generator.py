@@ -30,17 +30,17 @@ def once(requests: list[bytes]) -> Callable[[], bytes]:
 def test_closed_loop_sends_every_request_once_over_all_connections(start_server: StartServer) -> None:
     server = start_server(lambda number: [ANSWER])
     result = run_closed(server.address, once(numbered(200)), connections=4, warmup=0, seconds=30)
+    assert sorted(server.received(200)) == sorted(numbered(200))
     assert server.connections == 4
-    assert sorted(server.requests) == sorted(numbered(200))
     assert 196 <= result.answers <= 200
     assert result.answers == len(result.latencies_ns)
-    assert result.seconds < 10
+    assert result.seconds < 30, "it ended with the requests, not with the time"
 
 
 def test_closed_loop_ends_in_time_and_does_not_count_the_warmup(start_server: StartServer) -> None:
     server = start_server(lambda number: [ANSWER])
     result = run_closed(server.address, SAME, connections=2, warmup=0.1, seconds=0.1)
-    assert 0.1 <= result.seconds < 1
+    assert 0.1 <= result.seconds < 5
     assert 0 < result.answers < len(server.requests)
     assert result.rate == pytest.approx(result.answers / result.seconds)
 
@@ -99,7 +99,7 @@ def test_expected_refusals_count_as_good(start_server: StartServer) -> None:
 def test_open_loop_sends_the_scheduled_number_and_records_after_the_warmup(start_server: StartServer) -> None:
     server = start_server(lambda number: [ANSWER])
     result = run_open(server.address, SAME, rate=1000, connections=8, warmup=0.1, seconds=0.2)
-    assert len(server.requests) == 300
+    assert len(server.received(300)) == 300
     assert result.answers == 200
     assert min(result.latencies_ns) > 0
 
