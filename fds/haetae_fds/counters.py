@@ -7,7 +7,7 @@ value differs between processes); memory is bounded whatever is counted. Not her
 from __future__ import annotations
 
 from hashlib import blake2b
-from math import exp, log
+from math import exp, log, sqrt
 from typing import Final
 
 EXACT: Final = 96
@@ -173,6 +173,14 @@ class Spread:
             if above < 0:
                 return float(1.2**index)
         return 0.0
+
+
+def unusual(mean: float) -> float:
+    """Return what a count with this mean hardly ever exceeds: at least 20 more, and half as many again.
+
+    Anscombe's transform, so that nothing is divided by a spread that may be zero.
+    """
+    return max(mean + 20, (sqrt(mean + 0.375) + 4) ** 2, 1.5 * mean)
 
 
 def note(sample: list[str], event_id: str) -> None:

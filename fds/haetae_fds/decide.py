@@ -28,6 +28,7 @@ SHARED = 5
 RARE_SHARE = 0.005
 WIDEN_RARE = 3
 WIDEN_POPULAR = 8
+_OF_FAULTS = frozenset({"replay", "bad_signature", "decrypt_failure", "app_analysis"})
 _SHADOWED = "over budget, so not enforced"
 
 
@@ -56,6 +57,8 @@ class Decider:
                         last, paid = decision, True
             if last is not None and (wider := self._widen(f, finding, last)) is not None:
                 made.append(wider)
+        if f.incident is not None:
+            made += self._excuse(f, f.incident)
         if self._incidents:
             made += self._incidents
             self._incidents = []
@@ -87,15 +90,26 @@ class Decider:
             entry = self.ledger.active[pid]
             if entry.subject.ip != f.ip or entry.exp <= f.now:
                 continue
-            self.ledger.remove(pid)
-            taken.append(
-                Decision(
-                    ts=f.now, op=Op.DEL, mode=entry.mode, action=entry.action, subject=entry.subject, api=entry.api,
-                    exp=f.now, detector=entry.detector, pid=pid, ver=entry.ver + 1, events=(f.event.id,),
-                    why="the account's owner signed in from a known device", campaign=entry.campaign,
-                )
-            )  # fmt: skip
+            taken.append(self._take_back(f, entry, "the account's owner signed in from a known device"))
         return taken
+
+    def _excuse(self, f: Facts, kind: str) -> list[Decision]:
+        """Take back what was asked of strangers where others live for faults that turn out to be our own mistake."""
+        why = f"many established devices have this fault ({kind}), so it is no stranger's"
+        return [
+            self._take_back(f, entry, why)
+            for entry in list(self.ledger.active.values())
+            if entry.detector in _OF_FAULTS and entry.action is Action.CHALLENGE and entry.exp > f.now
+            and f.now - entry.since < MIN10 and (entry.api is None or entry.api.gateway in (None, f.event.gw))
+        ]  # fmt: skip
+
+    def _take_back(self, f: Facts, entry: Active, why: str) -> Decision:
+        self.ledger.remove(entry.pid)
+        return Decision(
+            ts=f.now, op=Op.DEL, mode=entry.mode, action=entry.action, subject=entry.subject, api=entry.api,
+            exp=f.now, detector=entry.detector, pid=entry.pid, ver=entry.ver + 1, events=(f.event.id,),
+            why=why, campaign=entry.campaign,
+        )  # fmt: skip
 
     def _one(
         self, f: Facts, finding: Finding, subject: Subject, api: Api | None, *, paid: bool = False

@@ -32,7 +32,7 @@ class Facts:
     `claimed` is the known device of that id whether verified now or not. `trusted`: the (device, address) pair is
     established. `familiar`: the log-in comes from where this account is at home. `fresh`: this (account, secret) pair
     failed for the first time in 24 hours. `pop`: established identities at the address. `scale`: what limits are
-    multiplied with (a cold engine doubles, a model may halve).
+    multiplied with (a cold engine doubles, a model may halve). `swarm`: far more is asked for that nobody asks for.
     """
 
     __slots__ = (
@@ -73,6 +73,7 @@ class Facts:
         "session",
         "share",
         "surge",
+        "swarm",
         "system",
         "triggers",
         "trusted",
@@ -122,6 +123,7 @@ class Facts:
         self.sensitive = False
         self.sensitive_apis: dict[str, ApiState] = {}
         self.share = 0.0
+        self.swarm = False
         self.surge: tuple[float, float] | None = None
         self.active = 0
         self.narrow = False

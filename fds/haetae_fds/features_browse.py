@@ -11,9 +11,9 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from haetae_fds.counters import Decay, Recent, note
+from haetae_fds.counters import Decay, Recent, note, unusual
 from haetae_fds.facts import OBJECT, VOLUME, Facts
-from haetae_fds.state import HOUR, MIN10, MINUTE, ApiState, Browse, Pair
+from haetae_fds.state import HOUR, MIN2, MIN10, MINUTE, ApiState, Browse, Pair
 
 if TYPE_CHECKING:
     from haetae_fds.features import Features
@@ -78,6 +78,8 @@ def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState, alone: bool) ->
     if browse.objects.add(event.obj or "", now):
         browse.hour += 1
         browse.alone += alone
+        if alone and pair is f.pair and event.san is None:
+            f.swarm = _swarm(api, now)
         if pair.hot <= now and pair is f.pair:
             api.asked += 1
             api.asked_alone += alone
@@ -159,11 +161,26 @@ def _roll(browse: Browse, pair: Pair, api: ApiState, now: int) -> None:
         browse.hour_at, browse.hour, browse.requests, browse.alone = now, 0, 0, 0
 
 
+def _swarm(api: ApiState, now: int) -> bool:
+    """Count what nobody asked for before; say whether these two minutes have more of it than the API is used to."""
+    if now - api.lone_at >= MIN2:
+        if api.lone_at:
+            mean = api.lone_mean
+            weight = 0.2 if mean is None or api.lone_now <= unusual(mean) else 0.02
+            api.lone_mean = float(api.lone_now) if mean is None else mean + weight * (api.lone_now - mean)
+        api.lone_at, api.lone_now = now, 0
+    api.lone_now += 1
+    return api.lone_mean is not None and api.lone_now > unusual(api.lone_mean)
+
+
+def has_paths(api: ApiState) -> bool:
+    """Say whether people mostly ask for the same things on this API, rather than each for their own."""
+    return api.asked >= _ENOUGH_ASKED and 2 * api.asked_alone <= api.asked
+
+
 def off_the_path(browse: Browse, api: ApiState) -> bool:
     """Say whether an actor asks for what nobody else asked for, on an API where that is not what everybody does."""
-    if api.asked < _ENOUGH_ASKED or 2 * api.asked_alone > api.asked:
-        return False
-    return browse.alone >= 10 and browse.alone >= 0.7 * browse.hour
+    return has_paths(api) and browse.alone >= 10 and browse.alone >= 0.7 * browse.hour
 
 
 def busy_group(api: ApiState, group: str, member: str, now: int) -> int:

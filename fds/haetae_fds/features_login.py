@@ -7,10 +7,9 @@ never evidence against an address. Not here: limits.
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import TYPE_CHECKING, Final
 
-from haetae_fds.counters import Recent, note
+from haetae_fds.counters import Recent, note, unusual
 from haetae_fds.facts import FAILED, PASSED, Facts
 from haetae_fds.state import (
     DAY,
@@ -288,19 +287,15 @@ def service_failures(f: Facts) -> tuple[float, float] | None:
     if now - api.fail_at >= MIN10:
         if api.fail_at:
             mean = api.fail_mean
-            quiet = mean is None or api.fail_now <= _bound(mean)
+            quiet = mean is None or api.fail_now <= unusual(mean)
             weight = 0.2 if quiet else 0.02
             api.fail_mean = float(api.fail_now) if mean is None else mean + weight * (api.fail_now - mean)
         api.fail_at, api.fail_now = now, 0
     api.fail_now += 1
     if api.fail_mean is None:
         return None
-    bound = _bound(api.fail_mean)
+    bound = unusual(api.fail_mean)
     return (api.fail_now, bound) if api.fail_now > bound else None
-
-
-def _bound(mean: float) -> float:
-    return max(mean + 20, (sqrt(mean + 0.375) + 4) ** 2, 1.5 * mean)
 
 
 def settle_login(f: Facts) -> None:

@@ -170,6 +170,20 @@ def of_faults(f: Facts) -> Subject:
     return at_address(f, client=client, strangers=True)
 
 
+def faulty_api(f: Facts, subject: Subject, apis: dict[str, int]) -> Api | None:
+    """Return what faults of these APIs are refused on, None for everything the subject calls.
+
+    Strangers where others live are refused only what was called wrongly: whoever claims other people's ids there must
+    not keep their owners from anything else.
+    """
+    return api_ref(f) if among_others(f, subject) else one_api(f, apis)
+
+
+def among_others(f: Facts, subject: Subject) -> bool:
+    """Say whether a subject is the strangers at an address where others live, too."""
+    return subject.device is None and (f.pop > 0 or (f.place is not None and f.place.kind == "mobile"))
+
+
 def one_api(f: Facts, apis: dict[str, int]) -> Api | None:
     """Return this event's API when (nearly) all evidence is about it."""
     return api_ref(f) if single(apis) == f.api_key else None

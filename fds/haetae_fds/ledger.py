@@ -9,10 +9,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from haetae_fds.counters import Decay, stable
+from haetae_fds.counters import Decay, Recent, stable
 from haetae_fds.decision import Action, Api, Decision, Mode, Op, Subject
 from haetae_fds.event import Event
-from haetae_fds.state import DAY, HOUR, MINUTE
+from haetae_fds.state import DAY, HOUR, MIN10, MINUTE
 
 MAX_ACTIVE: Final = 100_000
 MAX_PAST: Final = 100_000
@@ -20,6 +20,7 @@ CAP: Final = DAY
 CAP_ADDRESS: Final = 2 * HOUR
 CAP_SHARED: Final = 15 * MINUTE
 FASTER: Final = 10
+STILL_GUESSING: Final = 4
 _FIELDS: Final = ("session", "user", "device", "account", "client")
 
 
@@ -41,6 +42,7 @@ class Active:
     campaign: str | None
     attempts: Decay
     keys: tuple[str, ...]
+    tried: Recent | None = None
 
 
 class Ledger:
@@ -114,12 +116,13 @@ class Ledger:
         extended = []
         for entry in self.matching(event, ip, net, client):
             rate = entry.attempts.add(now, MINUTE)
+            guessed = _guessed(entry, event, now)
             left, age = entry.exp - now, now - entry.since
-            if rate > FASTER and 0 < left < entry.base // 4 and age < entry.cap:
+            if (rate > FASTER or guessed >= STILL_GUESSING) and 0 < left < entry.base // 4 and age < entry.cap:
                 entry.exp = min(now + entry.base, entry.since + entry.cap)
                 entry.ver += 1
                 if entry.exp - now > left:
-                    extended.append(_extension(entry, event, now, rate))
+                    extended.append(_extension(entry, event, now, rate, guessed))
         return extended
 
 
@@ -142,11 +145,23 @@ def _fits(entry: Active, event: Event, ip: str, net: str, client: str | None) ->
     return subject.ip is None or subject.ip in (ip, net)
 
 
-def _extension(entry: Active, event: Event, now: int, rate: float) -> Decision:
+def _guessed(entry: Active, event: Event, now: int) -> int:
+    """Count the different secrets among refused log-ins of ten minutes: programs that repeat one secret bring one."""
+    if event.cred_fp is None:
+        return 0
+    if entry.tried is None:
+        entry.tried = Recent(MIN10)
+    entry.tried.add(event.cred_fp, now)
+    return entry.tried.count(now)
+
+
+def _extension(entry: Active, event: Event, now: int, rate: float, guessed: int) -> Decision:
+    often = f"{rate:.1f} a minute (limit {FASTER})"
+    what = often if rate > FASTER else f"{guessed} different secrets in ten minutes (limit {STILL_GUESSING})"
     return Decision(
         ts=now, op=Op.EXTEND, mode=entry.mode, action=entry.action, subject=entry.subject, api=entry.api,
         exp=entry.exp, detector=entry.detector, events=(event.id,), pid=entry.pid, ver=entry.ver,
-        why=f"refused attempts go on: {rate:.1f} a minute (limit {FASTER})", campaign=entry.campaign,
+        why=f"refused attempts go on: {what}", campaign=entry.campaign,
     )  # fmt: skip
 
 

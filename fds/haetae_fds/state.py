@@ -286,7 +286,7 @@ class ApiState:
     """One API and how its users use it."""
 
     __slots__ = ("asked", "asked_alone", "busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw",
-                 "hot", "items", "login", "minutes", "mutating", "name",
+                 "hot", "items", "login", "lone_at", "lone_mean", "lone_now", "minutes", "mutating", "name",
                  "objects", "objects_hour", "requests", "route", "runs", "seen", "sensitive", "signup")  # fmt: skip
 
     def __init__(self) -> None:
@@ -313,6 +313,9 @@ class ApiState:
         self.fail_at = 0
         self.fail_now = 0
         self.fail_mean: float | None = None
+        self.lone_at = 0
+        self.lone_now = 0
+        self.lone_mean: float | None = None
 
 
 class Version:

@@ -5,8 +5,8 @@ from math import sqrt
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import Facts
 from haetae_fds.features_faults import in_incident
-from haetae_fds.finding import Detector, Finding, number, of_faults, one_api
-from haetae_fds.state import MIN2, MINUTE
+from haetae_fds.finding import Detector, Finding, among_others, faulty_api, number, of_faults
+from haetae_fds.state import MIN2, MINUTE, Faults
 
 TRUSTED = 30
 UNTRUSTED = 8
@@ -31,6 +31,8 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     if count < limit - 0.5:
         return None
     subject = of_faults(f)
+    if among_others(f, subject) and elsewhere(f, pair):
+        return None
     action = of_strangers(f, subject)
     shared = f.pop >= SHARED or (f.place is not None and f.place.kind == "mobile")
     if subject.device is None and shared and f.share >= RARE and (incident or not _address_at_fault(detector, f)):
@@ -39,16 +41,28 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     if f.trusted and subject.device is None:
         action = Action.ALERT
     return detector.found(
-        f, what, (number("in a minute", max(count, limit), limit),), subject, action=action, api=one_api(f, pair.apis),
-        events=pair.sample,
+        f, what, (number("in a minute", max(count, limit), limit),), subject, action=action,
+        api=faulty_api(f, subject, pair.apis), events=pair.sample,
     )  # fmt: skip
 
 
 def of_strangers(f: Facts, subject: Subject) -> Action:
-    """Return a challenge when strangers are meant where others live and the client tells nobody apart."""
-    shared = f.pop > 0 or (f.place is not None and f.place.kind == "mobile")
-    popular = subject.client is None or f.share >= RARE
-    return Action.CHALLENGE if subject.device is None and shared and popular else Action.BLOCK
+    """Return a challenge when strangers are meant where others live, or while others have the same fault, and the
+    client tells nobody apart.
+    """
+    popular = f.share >= RARE
+    if among_others(f, subject):
+        return Action.CHALLENGE if popular or subject.client is None else Action.BLOCK
+    ours = subject.device is None and popular and any(in_incident(f, kind) for kind in f.faults)
+    return Action.CHALLENGE if ours else Action.BLOCK
+
+
+def elsewhere(f: Facts, faults: Faults) -> bool:
+    """Say whether faults are mostly made on other APIs, and this one is what every newcomer of the address needs."""
+    if f.api is None or f.api_key is None:
+        return True
+    total = sum(faults.apis.values())
+    return bool(f.api.login or f.api.signup) and 2 * faults.apis.get(f.api_key, total) < total
 
 
 def _address_at_fault(detector: Detector, f: Facts) -> bool:

@@ -6,15 +6,22 @@ counted over six hours.
 
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
+from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, number, worst
 
 SECRETS = 6
+FEW_SECRETS = 4
+RARE = 0.005
 SLOW_SECRETS = 10
 ADDRESSES = 4
+ENOUGH = 50
 
 
 class AccountBruteForce(Detector):
-    """At least 6 new secrets in 10 minutes, or 10 in 6 hours, from at least 4 addresses."""
+    """At least 6 new secrets in 10 minutes, or 10 in 6 hours, from at least 4 addresses.
+
+    4 secrets are enough when all come with one client that hardly any established identity has.
+    """
 
     name = "account_brute_force"
     wants = LOGIN
@@ -26,11 +33,13 @@ class AccountBruteForce(Detector):
             return None
         if account.ips is None or account.ips_slow is None:
             return None
+        rare = f.cluster is not None and f.share < RARE and f.active >= ENOUGH and single(account.clients) == f.client
         for creds, ips, base in (
             (account.creds, account.ips, SECRETS),
             (account.creds_slow, account.ips_slow, SLOW_SECRETS),
         ):
-            limit = self.limit(f, base)
+            # Nobody's own program guesses: a client that nobody established has tells guesses from slips.
+            limit = self.limit(f, FEW_SECRETS if rare else base)
             tried, places = creds.count(f.now), ips.count(f.now)
             if tried >= limit and places >= ADDRESSES:
                 numbers = (number("distinct secrets", tried, limit), number("addresses", places, ADDRESSES))

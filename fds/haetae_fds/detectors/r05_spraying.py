@@ -9,15 +9,23 @@ from haetae_fds.detectors.r04_distributed_stuffing import RARE
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
+from haetae_fds.state import MIN10
 
 ACCOUNTS = 10
+FEW_ACCOUNTS = 6
+PLACES = 5
+USUAL = 0.05
 SLOW_ACCOUNTS = 15
 SHARE = 0.8
 AGAIN = 2
 
 
 class Spraying(Detector):
-    """One secret on at least 10 accounts in 10 minutes, or 15 in an hour, all failing, none familiar."""
+    """One secret on at least 10 accounts in 10 minutes, or 15 in an hour, all failing, none familiar.
+
+    From 5 addresses, 6 accounts are enough, or a twentieth of the service's usual failures: a careless secret that
+    many have is typed wrongly by more people where more sign in.
+    """
 
     name = "spraying"
     wants = LOGIN
@@ -27,12 +35,25 @@ class Spraying(Detector):
         pw = f.pw
         if pw is None or pw.accounts is None or pw.accounts_long is None:
             return None
+        if (few := self._from_everywhere(f)) is not None:
+            return few
         for accounts, base in ((pw.accounts.count(f.now), ACCOUNTS), (pw.accounts_long.count(f.now), SLOW_ACCOUNTS)):
             limit = self.limit(f, base)
             if accounts < limit:
                 continue
             return self._found(f, accounts, limit)
         return None
+
+    def _from_everywhere(self, f: Facts) -> Finding | None:
+        """Judge few attempts that have nothing in common but the secret: neither account nor address."""
+        pw, api = f.pw, f.api
+        if pw is None or pw.accounts is None or pw.ips is None or api is None or api.fail_mean is None:
+            return None
+        if pw.ok.read(f.now, MIN10) >= 1 or pw.ips.count(f.now) < PLACES:
+            return None
+        limit = self.limit(f, min(ACCOUNTS, max(FEW_ACCOUNTS, USUAL * api.fail_mean)))
+        accounts = pw.accounts.count(f.now)
+        return self._found(f, accounts, limit) if accounts >= limit else None
 
     def _found(self, f: Facts, accounts: int, limit: float) -> Finding | None:
         """Choose who is meant: what nearly all attempts share, and by itself an address that tries again and again."""

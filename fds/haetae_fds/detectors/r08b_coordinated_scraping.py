@@ -3,19 +3,22 @@
 No one of them is far from what a busy person does. Each is judged by four signs: even gaps, hardly ever the same
 object twice, an address of a data centre or anonymiser, objects nobody else asks for. Two signs, and at least five
 callers alike, are enough; signed-in users must also be half of those known to be alike, for whole populations have one
-app. Once a group is known, the next of it is judged sooner.
+app. Once a group is known, the next of it is judged sooner. While far more than ever is read that nobody else asks for,
+callers alike who read hardly anything else are asked for more after a few objects.
 """
 
 from haetae_fds.counters import Recent
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import OBJECT, Facts
-from haetae_fds.features_browse import busy_group, off_the_path
+from haetae_fds.features_browse import busy_group, has_paths, off_the_path
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
 from haetae_fds.state import HOUR, ApiState, Browse
 
 BUSY = 30
 SURE = 20
 JOINING = 12
+SWARMING = 8
+LONE = 0.8
 TIMES = 4
 MEMBERS = 5
 SHARE = 0.5
@@ -37,6 +40,8 @@ class CoordinatedScraping(Detector):
         if pair is None or api is None or pair.browse is None or f.event.san is not None:
             return None
         browse = pair.browse
+        if f.swarm and (found := self._swarm(f, browse, api)) is not None:
+            return found
         if browse.hour < JOINING * self.factor or (f.user is None and not f.ip):
             return None
         signs, once = _signs(f, browse, api)
@@ -65,6 +70,24 @@ class CoordinatedScraping(Detector):
                 f, "one user reads like a machine", numbers, subject, action=Action.CHALLENGE,
                 api=api_ref(f), events=browse.sample,
             )  # fmt: skip
+        return None
+
+    def _swarm(self, f: Facts, browse: Browse, api: ApiState) -> Finding | None:
+        """Judge callers alike who all read what nobody asks for, while far more of that is read than ever."""
+        crowd = 1.0 if f.user is not None else 1.0 + f.pop
+        least = self.limit(f, SWARMING) * crowd
+        if browse.hour < least or browse.alone < LONE * browse.hour or not f.ip or not has_paths(api):
+            return None
+        for group, alike in self._groups(f):
+            members, most = busy_group(api, f"swarm {group}", f.actor, f.now), max(MEMBERS, SHARE * alike)
+            if members >= most:
+                return self.found(
+                    f, "several callers alike read what nobody asks for",
+                    (number("objects in an hour", browse.hour, least), number("callers alike", members, most)),
+                    Subject(user=f.user_key) if f.user is not None else at_address(f, client=f.client, strangers=True),
+                    action=Action.CHALLENGE, api=api_ref(f), events=browse.sample, ttl=HOUR,
+                    campaign=f"scraping {group}",
+                )  # fmt: skip
         return None
 
     def _groups(self, f: Facts) -> list[tuple[str, int]]:

@@ -1,10 +1,10 @@
 """R12: somebody takes the app's protocol apart: many kinds of faults, or many faults from pairs nobody knows."""
 
 from haetae_fds.decision import Number
-from haetae_fds.detectors.envelope import of_strangers, untrusted_limit
+from haetae_fds.detectors.envelope import SHARED, elsewhere, of_strangers, untrusted_limit
 from haetae_fds.facts import FAULT, Facts
 from haetae_fds.features_faults import in_incident
-from haetae_fds.finding import Detector, Finding, at_address, number, of_faults
+from haetae_fds.finding import Detector, Finding, among_others, api_ref, at_address, number, of_faults
 from haetae_fds.state import MIN2, Faults
 
 KINDS = 3
@@ -24,13 +24,15 @@ class AppAnalysis(Detector):
         """See the class."""
         if not f.ip:
             return None
-        faults = f.fault_pair if f.trusted else None if f.place is None else f.place.faults
+        # All the people of a shared address have every kind of fault between them.
+        one = f.trusted or f.pop >= SHARED
+        faults = f.fault_pair if one else None if f.place is None else f.place.faults
         if faults is None:
             return None
         ours = all(in_incident(f, kind) for kind in f.faults)
         kinds = sum(1 for kind, at in faults.kinds.items() if f.now - at <= WINDOW and not in_incident(f, kind))
         weight = faults.weight.read(f.now, MIN2 * 2.5)
-        most = self.limit(f, TRUSTED_FAULTS if f.trusted else FAULTS + 0.25 * f.pop)
+        most = self.limit(f, TRUSTED_FAULTS if one else FAULTS + 0.25 * f.pop)
         if kinds >= KINDS and weight >= most - 0.5 and not ours:
             return self._found(f, faults, number("kinds of faults", kinds, KINDS), _faults(weight, most))
         place = None if f.place is None else f.place.faults
@@ -41,14 +43,17 @@ class AppAnalysis(Detector):
             return self._found(f, faults, _faults(weight, most))
         return None
 
-    def _found(self, f: Facts, faults: Faults, *numbers: Number) -> Finding:
+    def _found(self, f: Facts, faults: Faults, *numbers: Number) -> Finding | None:
         subject = of_faults(f)
         if subject.device is not None and not f.trusted and faults.claimed.count(f.now) >= MANY_DEVICES:
             # One place speaks for many devices: whoever that is, the devices' owners are elsewhere.
             subject = at_address(f, client=f.client if f.pop > 0 else None)
+        others = among_others(f, subject)
+        if others and elsewhere(f, faults):
+            return None
         return self.found(
             f, "the app's protocol is being taken apart", numbers, subject, action=of_strangers(f, subject),
-            events=faults.sample,
+            api=api_ref(f) if others else None, events=faults.sample,
         )  # fmt: skip
 
 
