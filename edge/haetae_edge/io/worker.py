@@ -148,7 +148,7 @@ class _Worker:
         )
         self._metrics.watch(
             Gauge("haetae_connections", "Open client connections.", lambda: len(server.client_connections())),
-            Gauge("haetae_live_streams", "Open upgraded connections.", lambda: len(server.live)),
+            Gauge("haetae_live_streams", "Open upgraded connections and watched streams.", lambda: len(server.live)),
             Gauge("haetae_loop_lag_seconds", "How late the event loop last was.", lambda: self._lag),
         )
         vanished = "Connections reset before they were accepted."
