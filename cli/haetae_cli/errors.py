@@ -49,12 +49,6 @@ class InputInvalid(CliError):
     code = "input-invalid"
 
 
-class StepFailed(CliError):
-    """A step of the tour did not come out as it must."""
-
-    code = "step-failed"
-
-
 class RequestFailed(CliError):
     """A request could not be sent, or its answer cannot be trusted."""
 

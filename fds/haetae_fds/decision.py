@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import orjson
 
-MAX_SAMPLE: Final = 20
-
 
 class Op(StrEnum):
     """`put` makes or replaces, `extend` only moves the end, `del` takes back."""

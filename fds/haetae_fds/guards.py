@@ -217,6 +217,3 @@ def _overlap(a: IPv4Network | IPv6Network, b: IPv4Network | IPv6Network) -> bool
     if isinstance(a, IPv4Network):
         return isinstance(b, IPv4Network) and a.overlaps(b)
     return isinstance(b, IPv6Network) and a.overlaps(b)
-
-
-SOFT: Final = frozenset({Action.CHALLENGE, Action.THROTTLE, Action.ALERT})

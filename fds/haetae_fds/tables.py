@@ -24,7 +24,7 @@ _TRIES = 16
 class Table(Generic[K]):
     """State by key, at most `size`; entries idle for `idle` milliseconds go as new ones come."""
 
-    __slots__ = ("evicted", "idle", "make", "rows", "size")
+    __slots__ = ("idle", "make", "rows", "size")
 
     def __init__(self, make: Callable[[], K], *, size: int, idle: int) -> None:
         self.make = make
@@ -32,7 +32,6 @@ class Table(Generic[K]):
         self.rows: OrderedDict[str, K] = OrderedDict()
         self.size = size
         self.idle = idle
-        self.evicted = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,4 +72,3 @@ class Table(Generic[K]):
                 break
             rows.move_to_end(key)
         rows.popitem(last=False)
-        self.evicted += 1
