@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from haetae_fds.evaluation import AttackResult, Report
+from haetae_fds.evaluation import AttackResult, Report, Summary
 
 ATTACK_HEAD = (
     "attack",
@@ -68,6 +68,19 @@ def honest_row(name: str, reports: Sequence[Report], yardstick: Sequence[Report]
 def stopped(reports: Sequence[Report]) -> bool:
     """Whether every campaign of every seed was stopped."""
     return all(result.stopped for report in reports for result in report.attacks)
+
+
+def summary_lines(found: Summary) -> tuple[str, str]:
+    """Two lines about all attacks together."""
+    never = f"; {found.never} never refused" if found.never else ""
+    first = "never"
+    if found.mean_first_ms is not None and found.median_first_ms is not None:
+        first = f"mean {found.mean_first_ms / 1000:.0f} s, median {found.median_first_ms / 1000:.0f} s"
+    mean = (
+        f"mean of {found.attacks} attacks, worst of {found.worlds} worlds: score {found.score:.1f}; let through"
+        f" {found.before:.1f} requests before the first refusal, {found.after:.1f} after it"
+    )
+    return mean, f"first refusal, worst of {found.worlds} worlds: {first}{never}"
 
 
 def _share(result: AttackResult, *, harm: bool) -> str:

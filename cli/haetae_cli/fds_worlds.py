@@ -12,10 +12,10 @@ from pathlib import Path
 
 import orjson
 from haetae_demo.attack import CASES, SHAPES, Case, Shape
-from haetae_fds.evaluation import Report
+from haetae_fds.evaluation import AttackResult, Report, summary
 
 from haetae_cli.errors import InputInvalid
-from haetae_cli.fds_table import ATTACK_HEAD, HONEST_HEAD, attack_row, honest_row, stopped
+from haetae_cli.fds_table import ATTACK_HEAD, HONEST_HEAD, attack_row, honest_row, stopped, summary_lines
 from haetae_cli.terminal import Terminal
 from haetae_cli.worlds import WarmWorld, address_loop, chosen, cold_engine_loop, engine_loop, play, record, warm_world
 
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, metavar="N", help="how many people live there")
     parser.add_argument("--cold", action="store_true", help="begin each world with an engine that has learnt nothing")
     parser.add_argument("--no-yardstick", action="store_true", help="leave out the address-only comparison")
-    parser.add_argument("--json", action="store_true", help="print everything that was measured, a case a line")
+    parser.add_argument("--json", action="store_true", help="print everything measured: a line a case, one for all")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write events and labels instead, undefended")
 
 
@@ -59,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         for name, (reports, _) in played.items():
             print(orjson.dumps({"case": name, "reports": [asdict(report) for report in reports]}).decode())
+        found = summary(_by_world([reports for reports, _ in played.values()]))
+        if found is not None:
+            print(orjson.dumps({"summary": asdict(found)}).decode())
         return 0
     _show(cases, played, ours, others, terminal)
     return 0
@@ -77,10 +80,18 @@ def _show(
         terminal.table([ATTACK_HEAD, *(attack_row(case.name, *played[case.name]) for case in hostile)])
         held = sum(stopped(played[case.name][0]) for case in hostile)
         terminal.line(f"  stopped in every world: {held} of {len(hostile)}")
+        found = summary(_by_world([played[case.name][0] for case in hostile]))
+        for line in summary_lines(found) if found is not None else ():
+            terminal.line(f"  {line}")
         terminal.line()
     rows = [honest_row("(last plain hour)", [world.plain for world in ours], [world.plain for world in others])]
     rows.extend(honest_row(case.name, *played[case.name]) for case in honest)
     terminal.table([HONEST_HEAD, *rows])
+
+
+def _by_world(cases: Sequence[Sequence[Report]]) -> list[list[AttackResult]]:
+    """The attacks of each world, from the reports of each case in the worlds' order."""
+    return [[result for report in world for result in report.attacks] for world in zip(*cases, strict=True)]
 
 
 def _record(folder: Path, shapes: Sequence[Shape], cases: Sequence[Case], terminal: Terminal) -> None:

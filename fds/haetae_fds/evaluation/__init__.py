@@ -8,6 +8,7 @@ from haetae_fds.evaluation.loop import ClosedLoop, Detector
 from haetae_fds.evaluation.protocol import Devices, Report, evaluate, report
 from haetae_fds.evaluation.scope import Recorded, Scope, scopes
 from haetae_fds.evaluation.score import AttackResult, PeopleResult, PolicyResult, Scoreboard
+from haetae_fds.evaluation.summary import Summary, summary
 
 __all__ = [
     "DEFAULT_DELAY_MS",
@@ -26,10 +27,12 @@ __all__ = [
     "Rule",
     "Scope",
     "Scoreboard",
+    "Summary",
     "acts",
     "evaluate",
     "read_label",
     "read_labels",
     "report",
     "scopes",
+    "summary",
 ]

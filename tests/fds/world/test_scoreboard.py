@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from haetae_fds.evaluation import ClosedLoop, Label, Scoreboard, evaluate, scopes
+from haetae_fds.evaluation import AttackResult, ClosedLoop, Label, Scoreboard, evaluate, scopes, summary
 
 
 def event(number: int, at_s: float, pol: str = "allow", **more: Any) -> dict[str, Any]:
@@ -153,3 +153,25 @@ def test_who_counts_as_trusted_decides_whom_an_untrusted_block_stops(trust: Any,
     events = [event(n, n, ip="198.51.100.1", dev="d", dev_v=True, status=401) for n in range(10)]
     (result,) = evaluate(events, {one["id"]: attack(n) for n, one in enumerate(events)}, chosen).attacks
     assert result.before + result.after == let_through
+
+
+def result(before: int, after: int, first_ms: int | None) -> AttackResult:
+    return AttackResult(
+        campaign="c", kind="k", requests=100, before=before, after=after, harm=0, harm_possible=0, residual=0.0,
+        first_refusal_ms=first_ms,
+    )  # fmt: skip
+
+
+def test_a_summary_takes_the_worst_world_number_by_number() -> None:
+    good = [result(10, 0, 1_000), result(0, 0, 2_000), result(20, 0, 9_000)]
+    bad = [result(0, 30, 100), result(0, 60, 200), result(100, 0, None)]
+    found = summary([good, bad])
+    assert found is not None
+    assert (found.attacks, found.worlds, found.never) == (3, 2, 1)
+    assert (found.score, found.after) == (pytest.approx(100 - 190 / 3), 30.0)
+    assert found.before == pytest.approx(100 / 3)
+    assert (found.mean_first_ms, found.median_first_ms) == (4_000.0, 2_000.0)
+
+
+def test_worlds_without_attacks_have_no_summary() -> None:
+    assert summary([[], []]) is None

@@ -64,6 +64,23 @@ def test_worlds_prints_the_worst_of_its_seeds_beside_the_yardstick(capsys: pytes
     assert "(last plain hour)" in shown
 
 
+def test_worlds_sums_up_all_attacks_in_two_lines_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fds", "worlds", "scanner", "decoy", "plain", "--shape", "small", "--seeds", "2", "--people", "80"]
+    assert main([*words, "--no-yardstick"]) == 0
+    shown = capsys.readouterr().out
+    assert "mean of 2 attacks, worst of 2 worlds: score " in shown
+    assert "first refusal, worst of 2 worlds: mean " in shown
+    assert main([*words, "--no-yardstick", "--json"]) == 0
+    *cases, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [one["case"] for one in cases] == ["scanner", "decoy", "plain"]
+    found, attacks = last["summary"], [[r["attacks"][0] for r in one["reports"]] for one in cases[:2]]
+    means = [sum(attack[seed]["before"] for attack in attacks) / 2 for seed in range(2)]
+    assert (found["attacks"], found["worlds"], found["never"]) == (2, 2, 0)
+    assert found["before"] == max(means)
+    firsts = [[attack[seed]["first_refusal_ms"] for attack in attacks] for seed in range(2)]
+    assert found["mean_first_ms"] == max(sum(one) / 2 for one in firsts)
+
+
 def test_worlds_refuses_a_case_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fds", "worlds", "no_such_case"]) == 1
     assert "no such case: no_such_case" in capsys.readouterr().err
