@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from haetae_fds import Mode
@@ -16,11 +17,12 @@ from haetae_cli.demo_sso import check_staff
 from haetae_cli.secure import SECURE_GATEWAY, curl_words
 from haetae_cli.signals import run_until_stopped
 from haetae_cli.stack import DEFAULT_PORT_BASE, StackOptions, Started, run_stack
-from haetae_cli.state import StateDirectory, default_state
+from haetae_cli.staff import INTERNAL_GATEWAY, tool_origin
+from haetae_cli.state import RunningStack, StateDirectory, default_state
 from haetae_cli.terminal import Terminal
 from haetae_cli.tour import Outcome
 from haetae_cli.tour.detection import SIGN_IN_GATEWAY, attack_is_refused_and_people_are_not
-from haetae_cli.tour.staff import has_staff
+from haetae_cli.tour.staff import APPROVER, demo_password, has_staff
 from haetae_cli.visit import check
 
 
@@ -141,6 +143,7 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
             ("OpenID provider (development only)", running.provider),
             ("bank (behind the gateway)", running.bank),
             ("policy API", running.policy_api),
+            *_console(running),
             ("fraud detection", f"{started.fds.value}, {running.fds}/metrics"),
             ("store", f"{started.store.description}, {running.redis_url}"),
             ("state, logs", f"{state.path}, {state.logs.name}/"),
@@ -165,6 +168,14 @@ def _welcome(terminal: Terminal, started: Started, options: StackOptions, second
         terminal.line(f"  {curl_words(state.keys, running.gateways[SECURE_GATEWAY])}")
     terminal.line()
     terminal.line("Ctrl-C ends all of it.")
+
+
+def _console(running: RunningStack) -> list[tuple[str, str]]:
+    """Where people look at policies, and as whom, if there is a gateway they sign in at."""
+    if INTERNAL_GATEWAY not in running.gateways:
+        return []
+    url = tool_origin("console", urlsplit(running.gateways[INTERNAL_GATEWAY]).port or 80)
+    return [("analyst's console", f"{url} (as {APPROVER}, {demo_password(APPROVER)})")]
 
 
 def _port_base(text: str) -> int:

@@ -299,6 +299,31 @@ async def test_no_text_of_others_runs_in_any_page_and_no_site_can_frame_one() ->
             assert await framed.locator("main").count() == 0
 
 
+async def test_very_long_names_neither_push_the_page_apart_nor_others_off_it() -> None:
+    async with desk() as site:
+        path = "/api/" + "segment/" * 40 + "**"
+        subject = {"user": "W" * 256, "device": "긴이름" * 60}
+        held = await site.console.policy(
+            subject=subject, api={"path": path}, reason="긴 사유 " * 99 + "끝", ticket="T" * 64
+        )
+        short = await site.console.policy(subject={"user": "u-1"})
+        for size in (WIDE, NARROW):
+            async with site.person("ana", size=size) as page:
+                await page.goto(site.url + "/policies")
+                heights = [
+                    await row.evaluate("row => row.clientHeight") for row in await page.locator("tbody tr").all()
+                ]
+                assert max(heights) < 520, (size, heights)
+                ids = "&".join(f"id={one['policy']['id']}" for one in (held, short))
+                for where in ("/policies", f"/policies/{held['policy']['id']}", f"/policies/end?{ids}"):
+                    await page.goto(site.url + where)
+                    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (size, where)
+                await page.goto(f"{site.url}/policies/{held['policy']['id']}")
+                await expect(page.locator("dl.pairs")).to_contain_text("끝")
+                assert await page.locator("h1").evaluate("h1 => h1.clientHeight") < 140
+        assert site.complaints == []
+
+
 async def test_staff_reach_the_console_through_the_gateway_with_the_role_of_their_groups(tmp_path: Path) -> None:
     config = tmp_path / "config"
     shutil.copytree(ROOT / "config" / "internal", config / "internal")

@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 import pytest
 from haetae_policy.io.keys import Keys
+from haetae_policy_api.service import listing
 from redis.asyncio import Redis
 
 from tests.policy_api.console.desk import (
+    ORIGIN,
     Console,
     decision,
     evidence,
@@ -192,6 +194,28 @@ async def test_search_finds_users_addresses_traces_references_and_policies(desk:
     assert (await desk.get("vic", f"/search?q={ids['block']}")).headers["location"] == f"/policies/{ids['block']}"
     assert "Nothing is known under" in (await desk.get("vic", "/search?q=nobody-ever")).text
     assert (await desk.get("vic", "/search?q=x&kind=password")).status_code == 422
+
+
+async def test_timeline_of_a_batch_leads_to_its_policies_and_not_to_a_page_there_is_not(desk: Console) -> None:
+    wanted = {"action": "block", "reason": "campaign", "lasts_s": 600, "subject": {"user": "u-5"}}
+    headers = {"x-passport": passport("ana"), "origin": ORIGIN}
+    made = await desk.http.post("/v1/policies/batch", json={"policies": [wanted]}, headers=headers)
+    assert made.status_code == 201
+    page = (await desk.get("ana", "/search?kind=user&q=u-5")).text
+    assert "bat_" in page
+    for path in re.findall(r'href="(/policies/[^"]+)"', page):
+        assert (await desk.get("ana", path)).status_code == 200, path
+
+
+async def test_list_says_when_only_the_newest_were_looked_at(desk: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_LOOKED_AT", 2)
+    monkeypatch.setattr(listing, "_PAGE", 2)
+    for number in range(3):
+        await desk.policy(subject={"user": f"u-{number}"})
+    for path in ("/cases", "/policies?user=nobody"):
+        page = (await desk.get("ana", path)).text
+        assert "older ones may fit" in page, path
+        assert 'rel="next"' in page or "Older" in page
 
 
 async def test_overview_counts_refusals_workers_and_what_wants_attention(desk: Console) -> None:
