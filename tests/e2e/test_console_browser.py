@@ -301,18 +301,14 @@ async def test_no_text_of_others_runs_in_any_page_and_no_site_can_frame_one() ->
 
 async def test_very_long_names_neither_push_the_page_apart_nor_others_off_it() -> None:
     async with desk() as site:
-        path = "/api/" + "segment/" * 40 + "**"
-        subject = {"user": "W" * 256, "device": "긴이름" * 60}
-        held = await site.console.policy(
-            subject=subject, api={"path": path}, reason="긴 사유 " * 99 + "끝", ticket="T" * 64
-        )
+        path = "/api/" + "a-longer-segment/" * 25 + "**"
+        subject, reason = {"user": "W" * 256, "device": "긴이름" * 60}, "긴 사유 " * 80 + "끝"
+        held = await site.console.policy(subject=subject, api={"path": path}, reason=reason, ticket="T" * 64)
         short = await site.console.policy(subject={"user": "u-1"})
         for size in (WIDE, NARROW):
             async with site.person("ana", size=size) as page:
                 await page.goto(site.url + "/policies")
-                heights = [
-                    await row.evaluate("row => row.clientHeight") for row in await page.locator("tbody tr").all()
-                ]
+                heights = await page.locator("tbody tr").evaluate_all("rows => rows.map(row => row.clientHeight)")
                 assert max(heights) < 520, (size, heights)
                 ids = "&".join(f"id={one['policy']['id']}" for one in (held, short))
                 for where in ("/policies", f"/policies/{held['policy']['id']}", f"/policies/end?{ids}"):
