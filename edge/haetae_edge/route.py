@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from haetae_edge.exchange import Exchange, Response, ResponseStep, Send, Step
-from haetae_edge.filter import Filter
+from haetae_edge.filter import Filter, Phase, Steps, in_order
 from haetae_edge.predicate import Predicate
 
 
@@ -43,3 +43,23 @@ class Route:
     after: tuple[ResponseStep, ...]
     preflight: Callable[[Exchange], Response] | None = None
     before_preflight: tuple[Step, ...] = ()
+
+
+def compiled(definition: RouteDefinition, *, index: int, built: Sequence[Steps], send: Send) -> Route:
+    """The route of these filters' steps: requests pass the filters in their order, answers in the reverse.
+
+    `send` is the innermost sender; what a filter has `around` it is put around it.
+    """
+    for steps in reversed(built):
+        if steps.around is not None:
+            send = steps.around(send)
+    return Route(
+        definition=definition,
+        id=definition.id,
+        index=index,
+        before=in_order(built),
+        send=send,
+        after=tuple(steps.response for steps in reversed(built) if steps.response is not None),
+        preflight=next((steps.preflight for steps in built if steps.preflight is not None), None),
+        before_preflight=in_order(built, only=Phase.EARLY_BLOCK),
+    )

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from haetae_edge.address import AddressReader
 from haetae_edge.deadlines import Deadlines
-from haetae_edge.exchange import Exchange, Response, Send
-from haetae_edge.filter import BuildContext, Filter, Phase, in_order
+from haetae_edge.exchange import Exchange, Response
+from haetae_edge.filter import BuildContext, Filter
 from haetae_edge.io.forward import Forwarder
 from haetae_edge.io.server import ClientConnection, GatewayServer
 from haetae_edge.io.upstream import Origin, Upstream, UpstreamSettings
@@ -23,7 +23,7 @@ from haetae_edge.limits import Limits
 from haetae_edge.pipeline import Pipeline
 from haetae_edge.predicate import Predicate
 from haetae_edge.predicates.path import Path
-from haetae_edge.route import Route, RouteDefinition
+from haetae_edge.route import Route, RouteDefinition, compiled
 from haetae_edge.services import Services
 from haetae_edge.table import RouteTable
 from haetae_edge.well_known import WellKnown
@@ -161,28 +161,18 @@ def _bind(index: int, route: RouteUnderTest, upstream: Upstream, services: Servi
     context = BuildContext(gateway="test", route_id=route.id, upstream="127.0.0.1", services=services)
     built = [item.build(context) for item in route.filters]
     host = b"127.0.0.1:%d" % route.port
-    send: Send = Forwarder(upstream, host=host, via=VIA, auth_events=route.auth_events).send
-    for steps in reversed(built):
-        send = steps.around(send) if steps.around is not None else send
-    return Route(
-        definition=RouteDefinition(
-            id=route.id,
-            uri=f"http://127.0.0.1:{route.port}",
-            order=route.order,
-            predicates=route.predicates,
-            filters=route.filters,
-            metadata={},
-            file="test.yaml",
-            line=1,
-        ),
+    definition = RouteDefinition(
         id=route.id,
-        index=index,
-        before=in_order(built),
-        send=send,
-        after=tuple(steps.response for steps in reversed(built) if steps.response is not None),
-        preflight=next((steps.preflight for steps in built if steps.preflight is not None), None),
-        before_preflight=in_order(built, only=Phase.EARLY_BLOCK),
+        uri=f"http://127.0.0.1:{route.port}",
+        order=route.order,
+        predicates=route.predicates,
+        filters=route.filters,
+        metadata={},
+        file="test.yaml",
+        line=1,
     )
+    forwarder = Forwarder(upstream, host=host, via=VIA, auth_events=route.auth_events)
+    return compiled(definition, index=index, built=built, send=forwarder.send)
 
 
 class _Counter:

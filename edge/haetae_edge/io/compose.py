@@ -23,8 +23,7 @@ from haetae_policy.reference import KEY_BYTES, ReferenceMaker
 
 from haetae_edge.address import AddressReader
 from haetae_edge.config.gateway import GatewayConfig, IssuerSettings, UpstreamPoolSettings
-from haetae_edge.exchange import Send
-from haetae_edge.filter import BuildContext, Phase, in_order
+from haetae_edge.filter import BuildContext
 from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.io.certificates import add_certificates
 from haetae_edge.io.events import Events, open_events
@@ -40,7 +39,7 @@ from haetae_edge.io.staff import add_staff
 from haetae_edge.io.token_store import add_token_store
 from haetae_edge.io.tokens import IssuerTokens
 from haetae_edge.io.upstream import Origin, Upstream, UpstreamSettings
-from haetae_edge.route import Route, RouteDefinition
+from haetae_edge.route import Route, RouteDefinition, compiled
 from haetae_edge.services import Services
 from haetae_edge.table import RouteTable
 from haetae_edge.well_known import WellKnown
@@ -231,20 +230,7 @@ class _Routes:
             via=self._via,
             auth_events=definition.metadata.get("auth-events") == "true",
         )
-        send: Send = forwarder.send
-        for steps in reversed(built):
-            if steps.around is not None:
-                send = steps.around(send)
-        return Route(
-            definition=definition,
-            id=definition.id,
-            index=index,
-            before=in_order(built),
-            send=send,
-            after=tuple(steps.response for steps in reversed(built) if steps.response is not None),
-            preflight=next((steps.preflight for steps in built if steps.preflight is not None), None),
-            before_preflight=in_order(built, only=Phase.EARLY_BLOCK),
-        )
+        return compiled(definition, index=index, built=built, send=forwarder.send)
 
     def _upstream(self, origin: Origin) -> Upstream:
         found = self._upstreams.get(origin)
