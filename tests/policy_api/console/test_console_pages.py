@@ -300,13 +300,16 @@ async def test_text_of_others_is_shown_as_text_on_every_page(desk: Console) -> N
         reason=HOSTILE,
         evidence=evidence(numbers={HOSTILE: [1, 2]}, campaign=HOSTILE),
     )
+    over = await desk.policy(machine=True, subject={"client": short}, reason=HOSTILE, evidence=evidence(a=HOSTILE))
+    await desk.post("adm", "/policies/end", {"id": f"{over['policy']['id']}@1", "reason": HOSTILE})
     wide = await desk.policy(subject={}, api={"route": "transfer"}, reason=HOSTILE)
     reference = await desk.refusal(held["policy"]["id"], user=HOSTILE, path=HOSTILE, method=HOSTILE, trace=HOSTILE)
     await desk.worker(HOSTILE[:60], 1)
     await desk.client.xadd("t:fds:{0}:decisions", {"n": "1", "d": decision(why=HOSTILE, detector=HOSTILE)})
     desk.ring.add(requests(5, user=HOSTILE, user_v=True, api=f"GET {HOSTILE}", trace=HOSTILE))
     paths = ["/", "/policies", "/cases", "/pending", "/audit", f"/search?q={reference}", "/new?user=%3Cscript%3E%22%3E"]
-    paths += [f"/policies/{made['policy']['id']}" for made in (held, case, wide)]
+    paths += [f"/policies/{made['policy']['id']}" for made in (held, case, over, wide)]
+    paths += ["/cases?state=ended", f"/search?q={HOSTILE}&kind={HOSTILE}", f"/cases?state={HOSTILE}&before={HOSTILE}"]
     paths += [f"/policies/end?id={held['policy']['id']}", f"/search?kind=user&q={html.escape('<script>alert(1)')}"]
     paths += ["/search?kind=user&q=" + "".join(f"%{byte:02x}" for byte in HOSTILE.encode())]
     for path in paths:
@@ -314,6 +317,11 @@ async def test_text_of_others_is_shown_as_text_on_every_page(desk: Console) -> N
             page = (await desk.get("adm", path, accept_language=language)).text
             assert active(page) == [], path
             assert "60481729" not in page, path
+    wrong = dict.fromkeys(("ip", "gateway", "route", "method", "path", "action", "ticket"), HOSTILE)
+    for path in ("/new", "/new/preview"):
+        for language in ("en", "ko"):
+            answer = await desk.post("ana", path, {**NEW, **wrong}, accept_language=language)
+            assert active(answer.text) == [], path
     shown = (await desk.post("ana", "/new/preview", {**NEW, "user": HOSTILE})).text
     assert active(shown) == []
     assert html.escape(HOSTILE, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in shown
