@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BUSY_FLOOR: Final = 20
 _LOOK_OBJECTS: Final = 7
+_LOOK_DENIED: Final = 2
 _ENOUGH_ASKED: Final = 500
 _LOOK_RUN: Final = 5
 _RING: Final = 24
@@ -93,12 +94,10 @@ def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState, alone: bool) ->
     if event.status == 403 or event.status == 404:
         if browse.denied is None:
             browse.denied = Decay()
-        if (
-            browse.denied.add(now, MIN10) >= 10
-            and f.user is not None
-            and f.user.first_good
-            and now - f.user.first_good > HOUR
-        ):
+        denied = browse.denied.add(now, MIN10)
+        if denied >= _LOOK_DENIED:
+            f.triggers |= OBJECT
+        if denied >= 10 and f.user is not None and f.user.first_good and now - f.user.first_good > HOUR:
             if api.deny_users is None:
                 api.deny_users = Recent(MIN10)
             api.deny_users.add(f.actor, now)

@@ -68,7 +68,7 @@ def update_login(features: Features, f: Facts) -> None:
         _cluster(features, f)
     for place in (f.place, f.net):
         if place is not None:
-            _place(f, place, account)
+            _place(f, place, account, counts=f.history or now - features.began < HOUR)
     f.surge = service_failures(f)
     if f.passed:
         _passed(features, f, account)
@@ -155,7 +155,8 @@ def _count(cluster: Cluster, f: Facts, short: int = MIN2) -> None:
         cluster.ok_long.add(now, HOUR)
 
 
-def _place(f: Facts, place: Place, account: Account) -> None:
+def _place(f: Facts, place: Place, account: Account, *, counts: bool) -> None:
+    """Count a log-in at an address or network; a success speaks for it (`counts`) if the account is known for long."""
     now, event = f.now, f.event
     if f.familiar and not f.passed:
         return
@@ -163,7 +164,7 @@ def _place(f: Facts, place: Place, account: Account) -> None:
         place.logins = Logins()
     logins = place.logins
     if f.passed:
-        if now - account.ok_at > MIN10 or not account.ok_at:
+        if counts and (now - account.ok_at > MIN10 or not account.ok_at):
             logins.ok.add(now, MIN10)
             logins.ok_long.add(now, HOUR6)
         return

@@ -4,7 +4,7 @@ The limit grows with how many established identities live at the address: an off
 accounts on any morning. The slow form is counted over six hours.
 """
 
-from haetae_fds.decision import Action
+from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number, worst
@@ -17,12 +17,13 @@ SLOW_ACCOUNTS = 20
 SHARE = 0.7
 SLOW_SHARE = 0.8
 REPEATED = 0.2
+NETWORK = 2
 
 
 class StuffingFromAddress(Detector):
     """8 accounts (+1 per established identity) in 10 minutes, 70 % failing; 20 (+2) in 6 hours, 80 % failing.
 
-    At shared addresses also 12 accounts with one client that hardly any established identity has.
+    At shared addresses also 12 accounts with one client that hardly any established identity has; in a network 12 (+2).
     """
 
     name = "stuffing_from_address"
@@ -53,7 +54,25 @@ class StuffingFromAddress(Detector):
                     what=f"many accounts are tried from one address where {f.pop} established identities live",
                     numbers=numbers, events=tuple(logins.sample), score=worst(numbers), campaign=f"address {f.net_key}",
                 )  # fmt: skip
-        return None
+        return self._network(f)
+
+    def _network(self, f: Facts) -> Finding | None:
+        """Judge a network's addresses together: who rents one need not use an address twice."""
+        net, now = f.net, f.now
+        if net is None or net.logins is None or (f.place is not None and f.place.kind == "mobile"):
+            return None
+        pop, logins = net.pop(now), net.logins
+        failed, ok = logins.failed.read(now, MIN10), logins.ok.read(now, MIN10)
+        share, accounts = failed / max(1.0, failed + ok), logins.accounts.count(now)
+        limit = self.limit(f, TOOL_ACCOUNTS + NETWORK * pop)
+        if accounts < limit or share < SLOW_SHARE:
+            return None
+        return self.found(
+            f, f"many accounts are tried from one network where {pop} established identities live",
+            (number("accounts", accounts, limit), number("share of failures", share, SLOW_SHARE)),
+            Subject(ip=f.net_key, untrusted=True), action=Action.CHALLENGE if pop else Action.BLOCK, api=api_ref(f),
+            events=logins.sample, campaign=f"address {f.net_key}",
+        )  # fmt: skip
 
     def _tool(self, f: Facts) -> Finding | None:
         """Judge a client nobody established uses by itself: how many live at its address says nothing about it."""

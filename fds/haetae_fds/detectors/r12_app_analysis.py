@@ -38,7 +38,10 @@ class AppAnalysis(Detector):
         place = None if f.place is None else f.place.faults
         if place is None or ours or (f.trusted and (f.event.dev_v or place.claimed.count(f.now) < MANY_DEVICES)):
             return None
-        faults, weight, most = place, place.weight.read(f.now, MIN2 * 2.5), self.limit(f, untrusted_limit(f.pop))
+        # Nobody lives here, and yet one place speaks for several devices that are at home elsewhere.
+        collector = f.pop == 0 and f.claimed is not None and place.claimed.count(f.now) >= MANY_DEVICES
+        weight, most = place.weight.read(f.now, MIN2 * 2.5), untrusted_limit(f.pop)
+        faults, most = place, self.limit(f, most / 2 if collector else most)
         if weight >= most - 0.5:
             return self._found(f, faults, _faults(weight, most))
         return None
