@@ -6,7 +6,7 @@ from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import Facts
 from haetae_fds.features_faults import in_incident
 from haetae_fds.finding import Detector, Finding, among_others, faulty_api, number, of_faults
-from haetae_fds.state import MIN2, MINUTE, Faults
+from haetae_fds.state import MIN2, MINUTE
 
 TRUSTED = 30
 UNTRUSTED = 8
@@ -31,7 +31,7 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     if count < limit - 0.5:
         return None
     subject = of_faults(f)
-    if among_others(f, subject) and elsewhere(f, pair):
+    if among_others(f, subject) and elsewhere(f):
         return None
     action = of_strangers(f, subject)
     shared = f.pop >= SHARED or (f.place is not None and f.place.kind == "mobile")
@@ -57,10 +57,13 @@ def of_strangers(f: Facts, subject: Subject) -> Action:
     return Action.CHALLENGE if ours else Action.BLOCK
 
 
-def elsewhere(f: Facts, faults: Faults) -> bool:
-    """Say whether faults are mostly made on other APIs, and this one is what every newcomer of the address needs."""
+def elsewhere(f: Facts) -> bool:
+    """Say whether an address' faults are mostly made on other APIs, and this is one that its newcomers need."""
     if f.api is None or f.api_key is None:
         return True
+    faults = f.fault_pair if f.place is None or f.place.faults is None else f.place.faults
+    if faults is None:
+        return False
     total = sum(faults.apis.values())
     return bool(f.api.login or f.api.signup) and 2 * faults.apis.get(f.api_key, total) < total
 

@@ -52,7 +52,7 @@ class AppAnalysis(Detector):
             # One place speaks for many devices: whoever that is, the devices' owners are elsewhere.
             subject = at_address(f, client=f.client if f.pop > 0 else None)
         others = among_others(f, subject)
-        if others and elsewhere(f, faults):
+        if others and elsewhere(f):
             return None
         return self.found(
             f, "the app's protocol is being taken apart", numbers, subject, action=of_strangers(f, subject),

@@ -1,0 +1,133 @@
+"""What rules do so that honest people pay nothing for an attack, and what they see of slow and shared ones."""
+
+from typing import Any
+
+from haetae_fds import Decision
+
+from tests.fds.detectors.scene import Scene, acting
+
+APP = {"ja4": "app", "ua": "app", "hdr": "app", "ver": "5.0"}
+OFFICE = "198.51.100.7"
+
+
+def forged(scene: Scene, api: str, count: int, **more: Any) -> list[Decision]:
+    """Wrong signatures in colleagues' names, from inside their office."""
+    made: list[Decision] = []
+    for number in range(count):
+        claimed = {"dev": f"d{number % 20}", "ip": OFFICE, "asn": 7, "sig": "bad", "status": 401}
+        made += scene.send(700, **{**APP, **claimed, "ja4": "lookalike", "api": api, **more})
+    return made
+
+
+def test_forger_among_colleagues_is_refused_what_he_called_and_nobody_anything_else() -> None:
+    scene = Scene()
+    made = acting(forged(scene, "POST /transfers", 60))
+    assert made
+    assert all(one.subject.untrusted and one.subject.device is None for one in made)
+    assert {one.api.path for one in made if one.api is not None} == {"/transfers"}
+    assert all(one.api is not None for one in made)
+
+
+def test_forger_who_tries_a_second_call_is_refused_that_one_at_once() -> None:
+    scene = Scene()
+    forged(scene, "POST /transfers", 60)
+    (one,) = acting(forged(scene, "GET /records/{id}", 1))
+    assert one.api is not None
+    assert one.api.path == "/records/{id}"
+
+
+def test_forgery_at_the_log_in_beside_other_calls_does_not_close_it_to_colleagues() -> None:
+    scene = Scene()
+    scene.send(1000, **{**scene.at_home(1), **scene.login(1, "ok", "right")})
+    made: list[Decision] = []
+    for _ in range(20):
+        made += forged(scene, "POST /transfers", 3) + forged(scene, "POST /sessions", 1, route="login")
+    assert acting(made)
+    assert "/sessions" not in {one.api.path for one in acting(made) if one.api is not None}
+
+
+def test_what_was_asked_of_strangers_for_our_own_mistake_is_taken_back() -> None:
+    scene = Scene(people=60)
+    popular = {"ja4": "app"}
+    asked = [one for one in acting(forged(scene, "POST /transfers", 60, **popular)) if one.action == "challenge"]
+    assert asked
+    made: list[Decision] = []
+    for person in range(20, 40):
+        made += scene.send(500, **{**scene.at_home(person), "api": "POST /transfers", "sig": "bad", "dev_v": False,
+                                   "user_v": False, "status": 401})  # fmt: skip
+    assert any(one.detector == "systemic_fault" for one in made)
+    assert {one.pid for one in asked} <= {one.pid for one in made if one.op == "del"}
+
+
+def test_slow_guessing_keeps_a_block_alive_and_a_repeated_secret_does_not() -> None:
+    for fresh in (True, False):
+        scene, made = Scene(), list[Decision]()
+        for number in range(8):
+            made += scene.send(1000, **{**scene.stranger(1), **scene.login(30, "bad", f"guess{number}")})
+        (one,) = acting(made, "single_source_brute_force")
+        refused = {**scene.stranger(1), "pol": "block", "pid": one.pid, "status": 403, "api": "POST /sessions"}
+        later: list[Decision] = []
+        for number in range(45):
+            secret = f"a30:next{number if fresh else 0}"
+            later += scene.send(14_000, **refused, acct="a30", cred_fp=secret)
+        assert [each.op for each in later[:1]] == (["extend"] if fresh else [])
+        assert all("different secrets" in each.why for each in later)
+
+
+def test_one_secret_from_everywhere_is_seen_after_six_accounts() -> None:
+    scene = Scene()
+    for _ in range(3):  # what the service is used to
+        scene.send(600_000, **{**scene.stranger(90), **scene.login("usual", "bad", f"slip{scene.number}")})
+    made: list[Decision] = []
+    for number in range(6):
+        fields = {**scene.stranger(100 + number), **APP, **scene.login(number, "bad", "x"), "pw_fp": "the one"}
+        made += scene.send(20_000, **fields)
+    (one,) = acting(made, "spraying")
+    assert (one.action, one.subject.client, one.ts) == ("challenge", "app|app|app", scene.now)
+
+
+def test_guesses_with_a_client_nobody_has_are_seen_after_four() -> None:
+    for tool, decided in ((True, 1), (False, 0)):
+        scene, made = Scene(people=60), list[Decision]()
+        for number in range(4):
+            client = {} if tool else APP
+            made += scene.send(
+                30_000, **{**scene.stranger(number), **client, **scene.login(30, "bad", f"guess{number}")}
+            )
+        assert len(acting(made, "account_brute_force")) == decided
+
+
+def test_network_that_never_uses_an_address_twice_is_refused_as_one() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(14):
+        where = {"ip": f"2001:db8:7:{number:x}::1", "asn": 77, **APP}
+        made += scene.send(2000, **{**where, **scene.login(number, "bad", f"leak{number}")})
+    one = acting(made)[0]
+    assert (one.detector, one.action, one.subject.untrusted) == ("stuffing_from_address", "block", True)
+    assert one.subject.ip == "2001:db8:7::/48"
+
+
+def test_own_accounts_of_an_attacker_are_no_witnesses() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(10):
+        for own in range(3):
+            mine = {**scene.stranger(1), **scene.login(f"own{number}{own}", "ok", "mine"), "user": f"evil{number}{own}"}
+            made += scene.send(500, **mine)
+        made += scene.send(500, **{**scene.stranger(1), **scene.login(number, "bad", f"leak{number}")})
+    assert acting(made, "stuffing_from_address")
+
+
+def test_newcomers_alike_who_are_each_denied_a_little_are_refused_together() -> None:
+    scene, made = Scene(people=60), list[Decision]()
+    for turn in range(4):
+        for number in range(8):
+            who = {**scene.stranger(number), "user": f"new{number}", "user_v": True, "status": 403}
+            made += scene.send(3000, **who, api="GET /orders/{id}", obj=f"o{turn}-{number}")
+    refused = {one.subject.user for one in acting(made, "object_enumeration")}
+    assert refused
+    assert refused <= {f"new{number}" for number in range(8)}
+    alone, calm = Scene(people=60), list[Decision]()
+    for turn in range(4):
+        who = {**alone.stranger(1), "user": "new1", "user_v": True, "status": 403}
+        calm += alone.send(3000, **who, api="GET /orders/{id}", obj=f"o{turn}")
+    assert not acting(calm, "object_enumeration")
