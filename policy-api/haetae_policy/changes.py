@@ -1,5 +1,6 @@
 """What can happen to a table: one policy put, or one taken back."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from msgspec import UNSET
@@ -51,5 +52,21 @@ class Arrived:
         return subject_of(wire.sub)
 
 
+@dataclass(frozen=True, slots=True)
+class ArrivedTogether:
+    """What `Arrived` says, of several policies at once. `seq` is the last one's."""
+
+    encoded: tuple[bytes, ...]
+    seq: int
+
+    def subjects(self) -> Iterator[Subject]:
+        """Whom they are about."""
+        return (Arrived(encoded, self.seq).subject for encoded in self.encoded)
+
+    def records(self) -> Iterator[Record]:
+        """The whole records."""
+        return (decode_record(encoded) for encoded in self.encoded)
+
+
 Change = Put | Delete
-News = Arrived | Delete
+News = Arrived | ArrivedTogether | Delete

@@ -4,6 +4,7 @@
 them load in seconds.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -17,10 +18,13 @@ from haetae_policy.model import KINDS, RANK, Action, Rate, Subject
 from haetae_policy.network import parse_network
 from haetae_policy.record import Record, api_of, rate_in_range, subject_of
 from haetae_policy.slots import HARD, MACHINE, SHADOW, UNTRUSTED
-from haetae_policy.wire import WireApi, WireSubject, decode_wire
+from haetae_policy.wire import WireApi, WireRecord, WireSubject, decode_wire, decode_wires
 
 ApiKey = tuple[str | None, str | None, str | None, str | None]
 ANY_API: Final[ApiKey] = (None, None, None, None)
+Filing = tuple[int, str | int | None, tuple[int | str, ...], int]
+_NO_SUBJECT: Final[Filing] = (EVERYONE, None, (), 0)
+_new: Final = tuple.__new__
 _RANKS: Final = {action.value: rank for action, rank in RANK.items()}
 _THROTTLE: Final = Action.THROTTLE.value
 
@@ -56,24 +60,39 @@ def compact_of(record: Record) -> Compact:
 def decode_compact(encoded: bytes) -> Compact | None:
     """Return the compact form of a record's bytes, or None where `decode_record` has to decide what they are."""
     wire = decode_wire(encoded)
-    if wire is None:
+    return None if wire is None else _compact(wire)
+
+
+def decode_compacts(records: Sequence[bytes]) -> list[Compact] | None:
+    """Return the compact forms of many records, or None where they have to be looked at one by one."""
+    wires = decode_wires(records)
+    if wires is None:
         return None
+    compacts = [compact for wire in wires if (compact := _compact(wire)) is not None]
+    return compacts if len(compacts) == len(records) else None
+
+
+def _compact(wire: WireRecord) -> Compact | None:
+    act, subject, rate = wire.act, wire.sub, None
     try:
         pid = parse_policy_id(wire.pid)
         api = ANY_API if wire.api is UNSET else _api(wire.api)
-        kind, key, residual, untrusted = _subject(wire.sub) if wire.sub is not UNSET else (EVERYONE, None, (), 0)
+        kind, key, residual, untrusted = _NO_SUBJECT if subject is UNSET else _subject(subject)
     except (PolicyInvalid, AddressInvalid):
         return None
-    rate = None if wire.rate is UNSET else Rate(*wire.rate)
-    if (rate is None) is (wire.act == _THROTTLE) or (rate is not None and not rate_in_range(rate)):
+    if wire.rate is not UNSET:
+        rate = Rate(*wire.rate)
+        if not rate_in_range(rate):
+            return None
+    if (rate is None) is (act == _THROTTLE):
         return None
-    flags = _RANKS[wire.act] | untrusted
+    flags = _RANKS[act] | untrusted
     if wire.hard or wire.fds or wire.mode is not UNSET:
         flags |= _flags(0, shadow=wire.mode is not UNSET, hard=wire.hard, machine=wire.fds)
-    return Compact._make((pid, wire.ver, wire.exp, flags, kind, key, residual, api, wire.why, rate))
+    return _new(Compact, (pid, wire.ver, wire.exp, flags, kind, key, residual, api, wire.why, rate))
 
 
-def _subject(wire: WireSubject) -> tuple[int, str | int | None, tuple[int | str, ...], int]:
+def _subject(wire: WireSubject) -> Filing:
     """Where it is filed: index, key, other conditions, flag for strangers."""
     values = astuple(wire)
     untrusted = UNTRUSTED if wire.untrusted else 0

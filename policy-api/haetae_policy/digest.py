@@ -5,12 +5,13 @@ policies whenever they like, so policies are summed per minute of expiry, and a 
 from which on it counts. Both sides leave out everything before the floor; nothing else has to be agreed upon.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 BUCKET_MS: Final = 60_000
 MODULUS: Final = 1 << 48
-_LOW: Final = (1 << 64) - 1
+_ONE: Final = 1 << 64
+_LOW: Final = _ONE - 1
 
 
 class ExpiryDigest:
@@ -28,15 +29,21 @@ class ExpiryDigest:
         """Count a policy in; one that expired before the floor is left out."""
         self._change(exp_ms, digest, 1)
 
-    def add_sums(self, sums: Mapping[int, int]) -> None:
-        """Count many policies in: per minute of expiry (Unix ms), their number times 2**64, plus their digests' sum."""
+    def add_many(self, expiries_ms: Sequence[int], digests: Sequence[int], *, but: Iterable[int] = ()) -> None:
+        """Count up to 65 536 policies in, except those at the positions `but`."""
+        sums: dict[int, int] = {}  # by bucket: how many, times 2**64, plus the sum of their digests
+        for exp_ms, digest in zip(expiries_ms, digests, strict=True):
+            bucket = exp_ms - exp_ms % BUCKET_MS
+            sums[bucket] = sums.get(bucket, 0) + _ONE + digest
+        for position in but:
+            sums[expiries_ms[position] - expiries_ms[position] % BUCKET_MS] -= _ONE + digests[position]
         for bucket, packed in sums.items():
-            if bucket >= self.floor_ms:
-                count, total = self._buckets.get(bucket, (0, 0))
-                more, digests = packed >> 64, packed & _LOW
-                self._buckets[bucket] = (count + more, (total + digests) % MODULUS)
+            more, total = packed >> 64, packed & _LOW
+            if more and bucket >= self.floor_ms:
+                count, before = self._buckets.get(bucket, (0, 0))
+                self._buckets[bucket] = (count + more, (before + total) % MODULUS)
                 self.count += more
-                self.total = (self.total + digests) % MODULUS
+                self.total = (self.total + total) % MODULUS
 
     def remove(self, exp_ms: int, digest: int) -> None:
         """Count a policy out that was counted in; one before the floor has been left out already."""

@@ -21,12 +21,12 @@ Does not read the store (see `io.follower`) nor clocks.
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from haetae_policy.changes import Arrived, Delete, News, Put
-from haetae_policy.compact import decode_compact
-from haetae_policy.digest import BUCKET_MS, ExpiryDigest
-from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, EntryId, Head
+from haetae_policy.changes import Arrived, ArrivedTogether, Delete, News, Put
+from haetae_policy.compact import decode_compact, decode_compacts
+from haetae_policy.digest import ExpiryDigest
+from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, EntryId, Head, ManyEntry
 from haetae_policy.errors import FeedCorrupt, RecordUnreadable
-from haetae_policy.record import decode_record, record_digest
+from haetae_policy.record import decode_record, record_digest, record_digests
 from haetae_policy.table import PolicyTable
 
 
@@ -104,24 +104,17 @@ class FeedFollower:
         """
         if self.state is not FeedState.LOADING:
             raise FeedCorrupt("a record came outside a snapshot")
-        table, unreadable, seq = self._table, self._unreadable, self.seq
-        sums: dict[int, int] = {}
-        for encoded in records:
-            policy = decode_compact(encoded)
-            digest = record_digest(encoded)
-            if policy is not None and policy.pid not in unreadable and table.add(policy, seq=seq, digest=digest):
-                bucket = policy.exp_ms - policy.exp_ms % BUCKET_MS
-                sums[bucket] = sums.get(bucket, 0) + (1 << 64) + digest
-            elif not self._put_over(encoded, digest, seq):
-                continue
-            if changed is not None:
-                changed.append(encoded)
-        self._digest.add_sums(sums)
+        self._put_many(records, changed, seq=self.seq, step=0)
 
     def lose(self, reason: str) -> None:
         """The store has no log any more. What the table has stays; whatever log comes next is another one."""
         if self.state is not FeedState.EMPTY:
             self._replaced = True
+            self._break(reason)
+
+    def reject(self, reason: str) -> None:
+        """An entry of the log could not be read: only a snapshot can tell what it said."""
+        if self.state is not FeedState.EMPTY:
             self._break(reason)
 
     def finish(self, *, step: int = 500) -> Iterator[list[int]]:
@@ -152,17 +145,40 @@ class FeedFollower:
         if isinstance(entry, BeatEntry):
             self._beat(entry)
             return None
+        last = entry.seq + len(entry.records) - 1 if isinstance(entry, ManyEntry) else entry.seq
         if entry.seq == self.seq + 1:
-            self.seq = entry.seq
+            self.seq = last
         else:
             self._break(f"expected entry {self.seq + 1}, got {entry.seq}")
         change: News | None = None
-        if isinstance(entry, DeleteEntry):
+        if isinstance(entry, ManyEntry):
+            changed: list[bytes] = []
+            self._put_many(entry.records, changed, seq=entry.seq, step=1)
+            change = ArrivedTogether(tuple(changed), last) if changed else None
+        elif isinstance(entry, DeleteEntry):
             change = self._delete(entry)
         elif self._put(entry.record, entry.seq):
             change = Arrived(entry.record, entry.seq)
         self._compare_when_settled()
         return change
+
+    def _put_many(self, records: Sequence[bytes], changed: list[bytes] | None, *, seq: int, step: int) -> None:
+        """Take in records, the first with the number `seq`, each next one `step` more; note those that changed the
+        table.
+        """
+        left: Sequence[int] = range(len(records))
+        policies = decode_compacts(records)
+        if policies is not None and not (self._unreadable and any(one.pid in self._unreadable for one in policies)):
+            digests = record_digests(records)
+            left = self._table.add_many(policies, digests, seq=seq, step=step)
+            self._digest.add_many([policy.exp_ms for policy in policies], digests, but=left)
+            if changed is not None:
+                others = frozenset(left)
+                changed += [encoded for position, encoded in enumerate(records) if position not in others]
+        for position in left:
+            encoded = records[position]
+            if self._put(encoded, seq + step * position) and changed is not None:
+                changed.append(encoded)
 
     def _put(self, encoded: bytes, seq: int) -> bool:
         """Take in a record; return whether the table changed. Most are new and of a known kind."""

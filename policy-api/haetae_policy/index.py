@@ -31,29 +31,26 @@ class SubjectIndex:
         self.v6 = PrefixIndex(bits=128, block=32)
         self.everyone: dict[str | None, dict[int, int]] = {}
 
-    def file(self, slot: int, index: int, key: str | int) -> None:
-        """Put a written `slot` (with this key, and nothing behind it) at the front of its chain."""
-        if isinstance(key, str):
-            shard = self._shards[index][hash(key) & _MASK]
-            head = shard.get(key, NONE)
-            shard[key] = slot
-            if head == NONE:
-                self._resize(index, 1)
-                return
-        else:
-            networks = self.v4 if index == V4 else self.v6
-            head = networks.head(key)
-            networks.put(key, slot)
-        if head != NONE:
-            self._slots.set_next(slot, head)
+    def file(self, slot: int, index: int, key: str | int) -> int:
+        """Put `slot` at the front of its chain; return what its row must name as the next one."""
+        if isinstance(key, int):
+            return (self.v4 if index == V4 else self.v6).put(key, slot)
+        shard = self._shards[index][hash(key) & _MASK]
+        head = shard.get(key, NONE)
+        shard[key] = slot
+        if head == NONE:
+            before = self._sizes[index]
+            self._sizes[index] = before + 1
+            if not before:
+                self._note_kinds()
+        return head
 
-    def file_everyone(self, slot: int, route: str | None, api: int) -> None:
-        """Put a written `slot` at the front of the chain of everyone's policies with this API condition."""
+    def file_everyone(self, slot: int, route: str | None, api: int) -> int:
+        """Put `slot` at the front of the chain of everyone's policies with this API condition; return as `file`."""
         chains = self.everyone.setdefault(route, {})
-        self._slots.keys[slot] = route
-        if (head := chains.get(api, NONE)) != NONE:
-            self._slots.set_next(slot, head)
+        head = chains.get(api, NONE)
         chains[api] = slot
+        return head
 
     def withdraw(self, slot: int) -> None:
         """Take `slot` out of its chain."""
@@ -70,7 +67,9 @@ class SubjectIndex:
             (self.v4 if row.kind == V4 else self.v6).remove(key)
         else:
             del self._shards[row.kind][hash(key) & _MASK][cast("str", key)]
-            self._resize(row.kind, -1)
+            self._sizes[row.kind] -= 1
+            if not self._sizes[row.kind]:
+                self._note_kinds()
 
     def _withdraw_everyone(self, slot: int, route: str | None, api: int, after: int) -> None:
         chains = self.everyone[route]
@@ -101,12 +100,8 @@ class SubjectIndex:
         else:
             self._shards[index][hash(key) & _MASK][key] = slot
 
-    def _resize(self, index: int, step: int) -> None:
+    def _note_kinds(self) -> None:
         """Keep `keyed` to the kinds that occur, so that a request never probes an empty structure."""
-        before = self._sizes[index]
-        self._sizes[index] = before + step
-        if before and before + step:
-            return
         self.keyed = tuple((kind, self._shards[kind]) for kind, size in enumerate(self._sizes) if size)
 
 

@@ -36,9 +36,9 @@ class Interner(Generic[_Value]):
         self._numbers[value] = number
         return number
 
-    def count(self, number: int) -> None:
-        """Count one more user of a number that is in use."""
-        self._counts[number] += 1
+    def count(self, number: int, users: int = 1) -> None:
+        """Count more users of a number that is in use."""
+        self._counts[number] += users
 
     def find(self, value: _Value) -> int | None:
         """Return the number of `value` if it has one."""

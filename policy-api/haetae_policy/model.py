@@ -75,12 +75,32 @@ class Subject:
 
     def named(self) -> dict[str, str]:
         """Return the exact-match conditions that are set, most selective kind first."""
-        values = (self.session, self.device, self.user, self.account, self.client)
-        return {kind: value for kind, value in zip(KINDS, values, strict=True) if value is not None}
+        named = {}
+        if self.session is not None:
+            named["session"] = self.session
+        if self.device is not None:
+            named["device"] = self.device
+        if self.user is not None:
+            named["user"] = self.user
+        if self.account is not None:
+            named["account"] = self.account
+        if self.client is not None:
+            named["client"] = self.client
+        return named
+
+    def names_anybody(self) -> bool:
+        """Tell whether any exact-match condition is set."""
+        return not (
+            self.user is None
+            and self.device is None
+            and self.session is None
+            and self.account is None
+            and self.client is None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; only what is set."""
-        document: dict[str, Any] = dict(self.named())
+        document: dict[str, Any] = self.named()
         if self.ip is not None:
             document["ip"] = str(self.ip)
         if self.untrusted:
@@ -99,13 +119,16 @@ class Api:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; only what is set."""
-        pairs = (
-            ("gateway", self.gateway),
-            ("route", self.route),
-            ("method", self.method),
-            ("path", self.path),
-        )
-        return {name: value for name, value in pairs if value is not None}
+        document = {}
+        if self.gateway is not None:
+            document["gateway"] = self.gateway
+        if self.route is not None:
+            document["route"] = self.route
+        if self.method is not None:
+            document["method"] = self.method
+        if self.path is not None:
+            document["path"] = self.path
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +160,7 @@ class Policy:
 
     def evidence(self) -> dict[str, Any]:
         """Return a fresh copy of the evidence."""
-        evidence: dict[str, Any] = orjson.loads(self.evidence_json)
+        evidence: dict[str, Any] = {} if self.evidence_json == "{}" else orjson.loads(self.evidence_json)
         return evidence
 
     def to_dict(self) -> dict[str, Any]:

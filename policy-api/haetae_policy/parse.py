@@ -192,6 +192,11 @@ def parse_api(document: object, problems: list[Problem]) -> Api:
     return Api() if problems else Api(gateway=gateway, route=route, method=method, path=path)
 
 
+def is_code(text: str) -> bool:
+    """Whether `text` is fit to be a policy's `why`."""
+    return _CODE.fullmatch(text) is not None
+
+
 def _source(document: object, problems: list[Problem]) -> Source | None:
     reader = Reader(document, "source", frozenset({"kind", "name"}), problems)
     if not isinstance(document, Mapping):

@@ -68,14 +68,16 @@ class PrefixIndex:
         key = network ^ self._salt if self._salt else network
         return self._shards[key & _MASK].get(key, -1)
 
-    def put(self, network: int, head: int) -> None:
-        """Set the chain head of a marked prefix."""
+    def put(self, network: int, head: int) -> int:
+        """Set the chain head of a marked prefix; return what it was, or -1."""
         key = network ^ self._salt if self._salt else network
         shard = self._shards[key & _MASK]
-        if key not in shard:
+        before = shard.get(key, -1)
+        if before < 0:
             self.size += 1
             self._note(network, 1)
         shard[key] = head
+        return before
 
     def remove(self, network: int) -> None:
         """Forget a marked prefix that is present."""

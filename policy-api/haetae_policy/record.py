@@ -6,6 +6,7 @@ its envelope, so that one policy of a newer kind cannot stop the feed. The diges
 bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -63,6 +64,12 @@ def record_digest(encoded: bytes) -> int:
     bits).
     """
     return int.from_bytes(blake2b(encoded, digest_size=DIGEST_BYTES).digest())
+
+
+def record_digests(records: Sequence[bytes]) -> list[int]:
+    """Return the digests of many records."""
+    number, digest = int.from_bytes, blake2b
+    return [number(digest(encoded, digest_size=DIGEST_BYTES).digest(), "big") for encoded in records]
 
 
 def record_of(policy: Policy) -> Record:

@@ -3,6 +3,7 @@
 `table` reads these structures on the hot path; only this module writes them.
 """
 
+from collections.abc import Sequence
 from typing import Final, cast
 
 from haetae_policy.compact import ANY_API, ApiKey, Compact
@@ -10,12 +11,13 @@ from haetae_policy.conditions import ApiCondition
 from haetae_policy.index import EVERYONE, V4, V6, SubjectIndex
 from haetae_policy.interning import Interner
 from haetae_policy.model import RANK, Action, Api, Rate
-from haetae_policy.slots import NONE, RANK_BITS, RESIDUAL, SHADOW, UNTRUSTED, Slots
+from haetae_policy.slots import RANK_BITS, RESIDUAL, ROW, SHADOW, SHIFT, UNTRUSTED, Slots
 
 SHARDS: Final = 64
 _MASK: Final = SHARDS - 1
 _LOW: Final = (1 << 64) - 1
 _ALLOW: Final = RANK[Action.ALLOW]
+_RANK_AND_SHADOW: Final = RANK_BITS | SHADOW
 
 # A network in one integer, marked prefix << 8 | host bits; 0 stands for "any address".
 PackedNetwork = int
@@ -57,27 +59,74 @@ class Rows:
         """Add a policy that is not held; raises PathPatternInvalid for one that skipped the parser."""
         pid, ver, exp_ms, flags, kind, key, residual, api_key, reason, rate = policy
         api, why = self._acquire_api(api_key), self.whys.acquire(reason)
+        [slot] = self.slots.take(1)
         if residual:
             flags |= RESIDUAL
-        fields = (exp_ms, api, NONE, flags, kind, why, seq, pid >> 64, pid & _LOW, digest, ver, mark)
-        slot = self.slots.place(fields, key)
-        if residual:
             self.residuals[slot] = residual
         if rate is not None:
             self.rates[slot] = rate
         if key is None:
-            self.index.file_everyone(slot, api_key[1], api)
+            key = api_key[1]
+            after = self.index.file_everyone(slot, key, api)
         else:
-            self.index.file(slot, kind, key)
+            after = self.index.file(slot, kind, key)
+        self.slots.keys[slot] = key
+        fields = (exp_ms, api, after, flags, kind, why, seq, pid >> 64, pid & _LOW, digest, ver, mark)
+        ROW.pack_into(self.slots.rows, slot << SHIFT, *fields)
         self._by_pid[pid & _MASK][pid] = slot
         self.size += 1
-        if flags & (RANK_BITS | SHADOW) == _ALLOW:
+        if flags & _RANK_AND_SHADOW == _ALLOW:
             self._count_exception(slot, 1)
+
+    def insert_new(
+        self, policies: Sequence[Compact], digests: Sequence[int], *, seq: int, step: int, mark: int
+    ) -> list[int]:
+        """Add the ordinary ones among many policies; return the positions of those that were left out.
+
+        Left out are those held already, and kinds that are rare: exceptions, and policies for everyone. They are for
+        `insert`. The first one's number in the log is `seq`, each next one's is `step` more. This is what a worker's
+        start and a flood of policies consist of, so it spells out what `insert` does by calling.
+        """
+        slots, by_pid, file = self.slots, self._by_pid, self.index.file
+        memory, keys, pack = slots.rows, slots.keys, ROW.pack_into
+        free = slots.take(len(policies))
+        api_key, api, api_users = ANY_API, 0, 0
+        reason, why, why_users = "", 0, 0
+        left: list[int] = []
+        for position, (pid, ver, exp_ms, flags, kind, key, residual, wanted, why_wanted, rate) in enumerate(policies):
+            by_low = by_pid[pid & _MASK]
+            if pid in by_low or key is None or flags & _RANK_AND_SHADOW == _ALLOW:
+                left.append(position)
+                continue
+            if wanted is not api_key:
+                self.apis.count(api, api_users)
+                api_key, api, api_users = wanted, self._acquire_api(wanted), -1
+            if why_wanted != reason:
+                self.whys.count(why, why_users)
+                reason, why, why_users = why_wanted, self.whys.acquire(why_wanted), -1
+            api_users += 1
+            why_users += 1
+            slot = free.pop()
+            if residual:
+                flags |= RESIDUAL  # noqa: PLW2901 - one bit of its row
+                self.residuals[slot] = residual
+            if rate is not None:
+                self.rates[slot] = rate
+            after = file(slot, kind, key)
+            keys[slot] = key
+            at, place, digest = slot << SHIFT, seq + step * position, digests[position]
+            pack(memory, at, exp_ms, api, after, flags, kind, why, place, pid >> 64, pid & _LOW, digest, ver, mark)
+            by_low[pid] = slot
+        self.apis.count(api, api_users)
+        self.whys.count(why, why_users)
+        slots.give_back(free)
+        self.size += len(policies) - len(left)
+        return left
 
     def remove(self, slot: int) -> None:
         """Take a held policy out."""
         row = self.slots.read(slot)
-        if row.flags & (RANK_BITS | SHADOW) == _ALLOW:
+        if row.flags & _RANK_AND_SHADOW == _ALLOW:
             self._count_exception(slot, -1)
         self.index.withdraw(slot)
         self.apis.release(row.api)

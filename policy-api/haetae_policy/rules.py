@@ -28,7 +28,7 @@ class Rules:
 
     def is_wide(self, subject: Subject) -> bool:
         """Tell whether the subject is everyone or so many that it amounts to it."""
-        if subject.named():
+        if subject.names_anybody():
             return False
         if subject.ip is None:
             return True

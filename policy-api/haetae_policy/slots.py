@@ -6,6 +6,7 @@ look-up waits for. What a scan needs comes first. Freed slots are used again.
 """
 
 import struct
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 NONE: Final = -1
@@ -73,19 +74,23 @@ class Slots:
         """How many of them are free."""
         return len(self._free)
 
-    def place(self, fields: tuple[int, ...], key: str | int | None) -> int:
-        """Put the fields of a `Row`, and the key it is filed under, into a slot; return it."""
-        if self._free:
-            slot = self._free.pop()
-            ROW.pack_into(self.rows, slot << SHIFT, *fields)
-            self.keys[slot] = key
-            return slot
-        self.rows += ROW.pack(*fields)
-        self.keys.append(key)
-        return len(self.keys) - 1
+    def take(self, count: int) -> list[int]:
+        """Return `count` empty slots, to be written by `ROW.pack_into` and `keys`, or given back."""
+        reused = min(count, len(self._free))
+        slots = [self._free.pop() for _ in range(reused)]
+        if reused < count:
+            first, more = len(self.keys), count - reused
+            self.rows += bytes(more << SHIFT)
+            self.keys += [None] * more
+            slots += range(first, first + more)
+        return slots
+
+    def give_back(self, slots: Iterable[int]) -> None:
+        """Give back slots that were taken and not written."""
+        self._free += slots
 
     def release(self, slot: int) -> None:
-        """Give a slot back. An expiry of 0 marks it as empty."""
+        """Empty a slot and give it back. An expiry of 0 marks it as empty."""
         self.rows[slot << SHIFT : (slot + 1) << SHIFT] = _EMPTY
         self.keys[slot] = None
         self._free.append(slot)

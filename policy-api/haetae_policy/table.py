@@ -11,7 +11,7 @@ Does not: read clocks, follow feeds (see `feed`), count requests of a throttle (
 for threads; one table belongs to one worker's event loop.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -119,6 +119,15 @@ class PolicyTable:
         self._rows.insert(policy, seq=seq, digest=digest, mark=self._mark)
         self._marked += 1
         return True
+
+    def add_many(self, policies: Sequence[Compact], digests: Sequence[int], *, seq: int, step: int) -> list[int]:
+        """Take in those that `add` would without looking closer; return the positions of the others, for `add`.
+
+        `seq` is the first one's number in the log; each next one's is `step` more.
+        """
+        left = self._rows.insert_new(policies, digests, seq=seq, step=step, mark=self._mark)
+        self._marked += len(policies) - len(left)
+        return left
 
     def check(
         self, facts: Facts, api: ApiFacts, now_ms: int, *, observed: list[Verdict] | None = None

@@ -5,6 +5,7 @@ Records come by the million when a worker starts. A record that fits the shape b
 and null are not the same: a null subject must not turn into everyone.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -54,7 +55,9 @@ class WireRecord(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     rate: tuple[int, int] | UnsetType = UNSET
 
 
-_decode: Final = msgspec.json.Decoder(WireRecord).decode
+_DECODER: Final = msgspec.json.Decoder(WireRecord)
+_decode: Final = _DECODER.decode
+_decode_lines: Final = _DECODER.decode_lines
 
 
 def decode_wire(encoded: bytes) -> WireRecord | None:
@@ -65,3 +68,15 @@ def decode_wire(encoded: bytes) -> WireRecord | None:
         return _decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def decode_wires(records: Sequence[bytes]) -> list[WireRecord] | None:
+    """Return the records of all of `records`, or None when any of them has to be read by itself."""
+    lines = b"\n".join(records)
+    if lines.count(b"\n") != len(records) - 1 or max(map(len, records)) > MAX_RECORD_BYTES:
+        return None
+    try:
+        wires = _decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return wires if len(wires) == len(records) else None  # an empty line would be passed over

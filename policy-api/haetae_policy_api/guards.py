@@ -93,10 +93,11 @@ def is_watched(policy: Policy, prediction: Preview) -> bool:
     Only subjects that may hold more than one person: who is blocked by name alone can repeat as often as they like
     without harming anybody. What a second person approved stays as it is.
     """
-    named = policy.subject.named()
-    alone = any(kind in named for kind in ("session", "device", "user", "account"))
+    subject = policy.subject
+    if not (subject.user is None and subject.device is None and subject.session is None and subject.account is None):
+        return False
     acts = policy.action in (Action.BLOCK, Action.CHALLENGE, Action.THROTTLE) and policy.mode is Mode.ENFORCE
-    return acts and not alone and prediction.known and policy.approved_by is None
+    return acts and prediction.known and policy.approved_by is None
 
 
 def callers_jumped(*, callers: int, predicted: int, settings: Settings) -> bool:

@@ -1,13 +1,15 @@
 """Reading records quickly: whatever is read quickly means exactly what careful reading says, or is left to it."""
 
 import contextlib
+import re
 from typing import Any
 
 import orjson
 import pytest
-from haetae_policy.compact import compact_of, decode_compact
+from haetae_policy.compact import compact_of, decode_compact, decode_compacts
 from haetae_policy.digest import BUCKET_MS, ExpiryDigest
-from haetae_policy.errors import FeedCorrupt, RecordUnreadable
+from haetae_policy.errors import FeedCorrupt, PolicyInvalid, RecordUnreadable
+from haetae_policy.identifiers import format_policy_id, parse_policy_id
 from haetae_policy.record import Record, decode_record, encode_record, read_record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,17 +105,59 @@ def test_record_that_is_too_long_is_left_to_careful_reading() -> None:
 
 
 @given(
-    policies=st.lists(st.tuples(st.integers(0, 9), st.integers(0, (1 << 48) - 1)), max_size=30),
+    policies=st.lists(st.tuples(st.integers(0, 9), st.integers(0, (1 << 48) - 1), st.booleans()), max_size=30),
     floor=st.integers(0, 9),
 )
-def test_many_policies_counted_at_once_are_counted_like_one_by_one(policies: list[tuple[int, int]], floor: int) -> None:
+def test_many_policies_counted_at_once_are_counted_like_one_by_one(
+    policies: list[tuple[int, int, bool]], floor: int
+) -> None:
     one, many = ExpiryDigest(floor_ms=floor * BUCKET_MS), ExpiryDigest(floor_ms=floor * BUCKET_MS)
-    sums: dict[int, int] = {}
-    for minute, digest in policies:
-        one.add(minute * BUCKET_MS + 7, digest)
-        sums[minute * BUCKET_MS] = sums.get(minute * BUCKET_MS, 0) + (1 << 64) + digest
-    many.add_sums(sums)
+    for minute, digest, counted in policies:
+        if counted:
+            one.add(minute * BUCKET_MS + 7, digest)
+    left_out = [position for position, (_, _, counted) in enumerate(policies) if not counted]
+    expiries = [minute * BUCKET_MS + 7 for minute, _, _ in policies]
+    many.add_many(expiries, [digest for _, digest, _ in policies], but=left_out)
     assert (one.count, one.total) == (many.count, many.total)
     one.advance(5 * BUCKET_MS)
     many.advance(5 * BUCKET_MS)
     assert (one.count, one.total) == (many.count, many.total)
+
+
+@given(st.lists(records().map(encode_record) | st.binary(max_size=40), min_size=1, max_size=6))
+def test_many_records_read_at_once_are_read_as_each_by_itself(encoded: list[bytes]) -> None:
+    each = [decode_compact(one) for one in encoded]
+    assert decode_compacts(encoded) == (None if None in each else each)
+
+
+RECORD = encode_record(decode_record(b'{"v":1,"pid":"%b","ver":1,"exp":9,"act":"block"}' % policy_id(1).encode()))
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [[RECORD, b""], [b"", RECORD], [RECORD + b"\n" + RECORD, b""], [b"\n", RECORD], [RECORD, b" "], [RECORD * 2]],
+)
+def test_records_do_not_change_places_where_one_is_empty_or_holds_several_lines(encoded: list[bytes]) -> None:
+    assert decode_compacts(encoded) is None
+
+
+@given(st.text(max_size=32) | st.from_regex(r"pol_[0-9A-Z]{26}", fullmatch=True))
+def test_identifier_is_read_only_in_its_one_spelling(text: str) -> None:
+    canonical = re.fullmatch(r"pol_[0-7][0-9A-HJKMNP-TV-Z]{25}", text, re.ASCII) is not None
+    try:
+        number = parse_policy_id(text)
+    except PolicyInvalid:
+        assert not canonical
+    else:
+        assert canonical
+        assert format_policy_id(number) == text
+
+
+@pytest.mark.parametrize(
+    "letter", ["_", " ", "+", "-", "i", "I", "L", "O", "U", "a", "\u0661", "\ud800", "!", "\n", "\x00"]
+)
+def test_identifier_with_a_letter_that_numbers_are_written_with_elsewhere_is_refused(letter: str) -> None:
+    for place in (4, 5, 17, 29):
+        text = policy_id(1)[:place] + letter + policy_id(1)[place + 1 :]
+        with pytest.raises(PolicyInvalid):
+            parse_policy_id(text)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from haetae_policy import ApiFacts, Facts, Record, Verdict
-from haetae_policy.changes import Arrived, News
+from haetae_policy.changes import Arrived, ArrivedTogether, News
 from haetae_policy.errors import StoreUnavailable
 from haetae_policy.feed import FeedState
 from haetae_policy.io.connect import RedisSettings as Connection
@@ -199,11 +199,14 @@ class EdgePolicies:
 
     def _changed(self, change: News) -> None:
         if isinstance(change, Arrived):
-            subject = change.subject
-            for listener in self._listeners:
-                listener(subject)
+            change = ArrivedTogether((change.encoded,), change.seq)
+        if isinstance(change, ArrivedTogether):
+            for subject in change.subjects():
+                for listener in self._listeners:
+                    listener(subject)
             for put in self._puts:
-                put(change.record)
+                for record in change.records():
+                    put(record)
         self._tell_changed()
 
     def _tell_changed(self) -> None:

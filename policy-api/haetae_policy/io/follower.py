@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from random import random
 from typing import Any, Final
 
-from haetae_policy.changes import Arrived, News
-from haetae_policy.entries import Head, decode_entry, decode_head
+from haetae_policy.changes import ArrivedTogether, News
+from haetae_policy.entries import MAX_TOGETHER, Head, decode_entry, decode_head
 from haetae_policy.errors import FeedCorrupt, StoreUnavailable
 from haetae_policy.feed import FeedFollower, FeedState
 from haetae_policy.io.commands import Commands, Executor
@@ -30,8 +30,8 @@ from haetae_policy.io.workers import RECENT, WorkerReport, WorkerReports
 from haetae_policy.table import PolicyTable
 
 _log = logging.getLogger("haetae.policy")
-_LOAD_TOGETHER: Final = 50
-_FEED_TOGETHER: Final = 16
+_LOAD_TOGETHER: Final = MAX_TOGETHER
+_FEED_TOGETHER: Final = 1  # an entry may hold that many, too
 _LONGEST_HERD: Final = 4  # doublings of the pause between snapshots that do not help
 
 
@@ -48,7 +48,7 @@ class FeedSettings:
     answer_s: float = 1.0
     step_ms: float = 2.0
     scan_count: int = 1000
-    read_count: int = 500
+    read_count: int = 100
     herd_s: float = 2.0
     quiet_s: float = 6.0
     pause_s: float = 0.05
@@ -227,8 +227,8 @@ class PolicyFeed:
         try:
             self._follower.load(records, changed)
         finally:
-            for encoded in changed:
-                self._announce(Arrived(encoded, self._follower.seq))
+            if changed:
+                self._announce(ArrivedTogether(tuple(changed), self._follower.seq))
 
     async def _head(self) -> Head:
         fields = await self._commands.call("HGETALL", self._keys.head)
@@ -254,7 +254,11 @@ class PolicyFeed:
     def _feed_some(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
         follower = self._follower
         for identifier, fields in entries:
-            entry = decode_entry(identifier, fields or {})
+            try:
+                entry = decode_entry(identifier, fields or {})
+            except FeedCorrupt as error:
+                follower.reject(str(error))
+                raise
             before = follower.seq
             self._announce(follower.feed(entry))
             if follower.seq != before:

@@ -1,6 +1,6 @@
 """Names of the keys. All of one installation share a hash tag, so that scripts work in a Redis Cluster."""
 
-from haetae_policy.model import KINDS, Subject
+from haetae_policy.model import Subject
 from haetae_policy.network import Network
 
 
@@ -68,7 +68,7 @@ class Keys:
 
     def subject(self, subject: Subject) -> list[str]:
         """Every set a policy belongs to, the one it is filed under at the edges first."""
-        sets = [self.named(kind, value) for kind in KINDS if (value := getattr(subject, kind)) is not None]
+        sets = [self.named(kind, value) for kind, value in subject.named().items()]
         if subject.ip is not None:
             sets.append(self.network(subject.ip))
         return sets or [self.everyone()]

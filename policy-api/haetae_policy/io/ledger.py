@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+import msgspec
 import orjson
 
 from haetae_policy.audit import EMPTY, GENESIS, AuditEntry, AuditHead, AuditNote, chain
@@ -29,6 +30,7 @@ from haetae_policy.rules import DEFAULT_RULES, Rules
 MAX_OPERATIONS: Final = 1000
 AUDIT_PAGE: Final = 500
 _ATTEMPTS: Final = 50
+_pack: Final = msgspec.msgpack.Encoder().encode
 
 
 class Side(IntEnum):
@@ -147,19 +149,29 @@ class Ledger:
         _check_once([new.policy for new in policies])
         k = self._keys
         keys = [k.head, k.live, k.meta, k.docs, k.buckets, k.expiries, k.ids, k.log, k.audit, k.audit_head, k.watched]
-        rows: list[Argument] = []
+        counts: list[int] = []
+        documents: list[str] = []
+        records: list[str] = []
+        watched: list[str] = []
+        digests: list[int] = []
         for new in policies:
-            sets = self._check(new.policy)
-            record = encode_policy(new.policy)
-            keys += [k.ended(new.policy.id), *sets]
-            rows += [len(sets), new.policy.id, new.policy.expires_ms, record_digest(record), record, new.document]
-            rows.append(new.watch)
+            policy, sets = new.policy, self._check(new.policy)
+            keys += [k.ended(policy.id), *sets]
+            counts.append(len(sets))
+            record = encode_policy(policy)
+            digests.append(record_digest(record))
+            documents += (policy.id, new.document.decode())  # the scripts' decoder knows texts, not bytes
+            records += (policy.id, record.decode())
+            if new.watch:
+                watched += (policy.id, new.watch.decode())
+        ids, expiries = [new.policy.id for new in policies], [new.policy.expires_ms for new in policies]
+        rows = _pack((ids, expiries, digests, counts, documents, records, watched))
         async with self._lock:
             for _ in range(_ATTEMPTS):
                 entry = chain(self._head, note, now_ms=now_ms)
                 args: list[Argument] = [now_ms, epoch_randomness.hex(), self._settings.per_subject]
-                args += [*_expected(self._head), entry.seq, entry.body, entry.hash, len(policies)]
-                status, *rest = await self._commands.run(BULK, keys, args + rows)
+                args += [*_expected(self._head), entry.seq, entry.body, entry.hash, rows]
+                status, *rest = await self._commands.run(BULK, keys, args)
                 if status == b"audit":
                     self._head = AuditHead(int(rest[0]), rest[1].decode() or GENESIS)
                     continue

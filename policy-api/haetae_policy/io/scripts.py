@@ -158,13 +158,21 @@ for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', text(now - 
   redis.call('ZREM', KEYS[4], worker)
   redis.call('ZREM', KEYS[5], worker)
 end
-if redis.call('XLEN', log) > tonumber(ARGV[4]) then
+local entries, held = redis.call('XLEN', log), 0
+local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+for at = 1, oldest and #oldest[2] or 0, 2 do
+  -- An entry may hold many policies: what the log takes up is told by their numbers.
+  if oldest[2][at] == 's' then held = math.max(entries, field(head, 'seq') - tonumber(oldest[2][at + 1])) end
+end
+if held > tonumber(ARGV[4]) then
   local clock = redis.call('TIME')
   local cutoff = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000) - tonumber(ARGV[3])
   local slowest = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
   if slowest[2] and tonumber(slowest[2]) < cutoff then cutoff = tonumber(slowest[2]) end
   redis.call('XTRIM', log, 'MINID', '~', text(cutoff))
-  redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[5])
+  if held > tonumber(ARGV[5]) then
+    redis.call('XTRIM', log, 'MAXLEN', '~', text(math.floor(entries * tonumber(ARGV[5]) / held)))
+  end
 end
 return 1
 """

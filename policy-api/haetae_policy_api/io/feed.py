@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
-from haetae_policy.entries import DeleteEntry, PutEntry, decode_entry
+from haetae_policy.entries import BeatEntry, DeleteEntry, ManyEntry, PutEntry, decode_entry, each_put
 from haetae_policy.errors import FeedCorrupt
 from haetae_policy.identifiers import format_policy_id
 from haetae_policy.io.commands import Commands
@@ -26,6 +26,7 @@ MOST_SNAPSHOTS = 2
 LIFE_S = 900.0
 _POLL_S = 0.05
 _SCAN = 1000
+_ENTRIES = 100
 
 
 class Feed:
@@ -86,12 +87,12 @@ class Feed:
                 yield b"event: reset\ndata: {}\n\n"
                 return
             while True:
-                rows = await self._commands.call("XRANGE", self._keys.log, f"({after}", "+", "COUNT", 500)
+                rows = await self._commands.call("XRANGE", self._keys.log, f"({after}", "+", "COUNT", _ENTRIES)
                 for identifier, raw in rows:
                     after = identifier.decode()
                     fields = raw if isinstance(raw, dict) else dict(zip(raw[::2], raw[1::2], strict=True))
                     with suppress(FeedCorrupt):
-                        yield _event(after, fields)
+                        yield _events_of(after, fields)
                 if asyncio.get_running_loop().time() >= ends:
                     return
                 if not rows:
@@ -105,8 +106,17 @@ def _place(identifier: str) -> tuple[int, int]:
     return int(number), int(part)
 
 
-def _event(identifier: str, fields: dict[bytes, bytes]) -> bytes:
+def _events_of(identifier: str, fields: dict[bytes, bytes]) -> bytes:
+    """One event for each policy. Only an entry's last one has its identifier: who comes back after one of the others
+    gets the whole entry again, which is harmless, and never a part of it only.
+    """
     entry = decode_entry(identifier.encode(), fields)
+    entries = each_put(entry) if isinstance(entry, ManyEntry) else (entry,)
+    events = [_event(one) for one in entries]
+    return b"\n\n".join(events) + b"\nid: %b\n\n" % identifier.encode()
+
+
+def _event(entry: PutEntry | DeleteEntry | BeatEntry) -> bytes:
     data: dict[str, Any] = {"epoch": entry.epoch, "seq": entry.seq, "at_ms": entry.at_ms}
     if isinstance(entry, PutEntry):
         kind, data["record"] = "put", orjson.Fragment(entry.record)
@@ -116,4 +126,4 @@ def _event(identifier: str, fields: dict[bytes, bytes]) -> bytes:
     else:
         kind = "heartbeat"
         data |= {"floor_ms": entry.floor_ms, "count": entry.count, "digest": entry.digest}
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (identifier.encode(), kind.encode(), orjson.dumps(data))
+    return b"event: %b\ndata: %b" % (kind.encode(), orjson.dumps(data))

@@ -28,7 +28,7 @@ from haetae_policy_api.service.changes import read_request, watch_record
 from haetae_policy_api.service.context import Context, epoch
 from haetae_policy_api.traffic import Preview
 
-CHUNK: Final = 250
+CHUNK: Final = 256
 MAX_ERRORS: Final = 100
 
 

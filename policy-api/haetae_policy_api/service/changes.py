@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import orjson
+from haetae_policy.asked import read_asked
 from haetae_policy.audit import AuditNote
 from haetae_policy.errors import PolicyInvalid, Problem
 from haetae_policy.faults import fault
@@ -43,13 +44,12 @@ def read_request(context: Context, document: Mapping[str, Any], caller: Caller, 
         if "expires" in members or type(lasts) is not int or not 1 <= lasts <= _LONGEST_S:
             raise Invalid(said("policy_invalid"), errors=[("lasts_s", said("lasts", most=_LONGEST_S))])
         members["expires"] = format_time(now_ms // 1000 * 1000 + lasts * 1000)
-    return parse_new_policy(
-        members,
-        policy_id=make_policy_id(now_ms=now_ms, randomness=os.urandom(RANDOM_BYTES)),
-        source=caller.source,
-        now_ms=now_ms,
-        rules=language_rules(context.rules),
-    )
+    policy_id = make_policy_id(now_ms=now_ms, randomness=os.urandom(RANDOM_BYTES))
+    source, rules = caller.source, language_rules(context.rules)
+    quick = read_asked(members, policy_id=policy_id, source=source, now_ms=now_ms, rules=rules)
+    if quick is not None:
+        return quick
+    return parse_new_policy(members, policy_id=policy_id, source=source, now_ms=now_ms, rules=rules)
 
 
 async def create(
