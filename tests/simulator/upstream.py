@@ -111,6 +111,16 @@ class Peer:
         self._writer.transport.abort()
 
 
+def when(go: asyncio.Event, answer: bytes) -> Callable[[Peer], Awaitable[None]]:
+    """A script that answers when it is told to."""
+
+    async def script(peer: Peer) -> None:
+        await go.wait()
+        await peer.send(answer)
+
+    return script
+
+
 def ok(body: bytes, *fields: bytes) -> bytes:
     """A plain 200 with these header lines (without CRLF)."""
     lines = b"".join(line + b"\r\n" for line in fields)

@@ -9,7 +9,7 @@ from haetae_edge.deadlines import Deadlines
 from haetae_edge.io.upstream import UpstreamSettings
 
 from tests.simulator.gateway import RouteUnderTest, gateway
-from tests.simulator.upstream import Peer, ok
+from tests.simulator.upstream import Peer, ok, when
 from tests.simulator.world import NEXT, world
 
 GET = b"GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n"
@@ -201,12 +201,7 @@ async def test_silent_upstream_is_a_504_and_its_connection_is_given_up() -> None
 async def test_upstream_without_room_is_a_503_with_retry_after() -> None:
     async with world(pool=UpstreamSettings(max_connections=1, max_waiters=0)) as edge:
         go = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            await go.wait()
-            await peer.send(ok(b"late"))
-
-        edge.upstream.on("/a", script)
+        edge.upstream.on("/a", when(go, ok(b"late")))
         await edge.client.send(GET)
         await edge.upstream.until(lambda upstream: len(upstream.requests) == 1)
         async with edge.gateway.client() as second:

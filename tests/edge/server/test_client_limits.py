@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from haetae_edge.limits import Limits
 
-from tests.simulator.upstream import Peer
+from tests.simulator.upstream import Peer, ok, when
 from tests.simulator.world import NEXT, World, world
 
 GET = b"GET /a HTTP/1.1\r\nHost: api.test\r\n"
@@ -80,12 +80,7 @@ async def test_forty_megabytes_of_headers_take_no_memory() -> None:
 async def test_huge_head_behind_a_running_request_ends_the_connection_after_its_answer() -> None:
     async with world(limits=SMALL) as edge:
         go = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            await go.wait()
-            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-        edge.upstream.on("/a", script)
+        edge.upstream.on("/a", when(go, ok(b"ok")))
         await edge.client.send(GET + b"\r\n")
         await edge.upstream.until(lambda upstream: len(upstream.requests) == 1)
         for piece in (b"GET /b HTTP/1.1\r\n", *[b"X: " + b"a" * 1000 + b"\r\n"] * 7):
@@ -167,12 +162,7 @@ async def test_idle_connection_is_closed_without_a_word_after_its_answer() -> No
 async def test_second_head_begun_behind_a_running_request_is_timed_like_any_other() -> None:
     async with world(limits=replace(SMALL, keepalive_timeout=30)) as edge:
         go = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            await go.wait()
-            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-        edge.upstream.on("/a", script)
+        edge.upstream.on("/a", when(go, ok(b"ok")))
         await edge.client.send(GET + b"\r\n")
         await edge.upstream.until(lambda upstream: len(upstream.requests) == 1)
         await edge.client.send(b"GET /b HTTP/1.1\r\nHost:")

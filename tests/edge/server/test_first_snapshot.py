@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import pytest
 from haetae_edge.config.gateway import RedisSettings
 from haetae_edge.io.policies import EdgePolicies
-from haetae_policy import Action, Api, Policy, Source, SourceKind, Subject, make_policy_id
+from haetae_policy import Subject
 from haetae_policy.io.connect import RedisSettings as Connection
 from haetae_policy.io.connect import connect
 from haetae_policy.io.store import PolicyStore, StoreSettings
 
 from tests.policy.conftest import run_server, valkey_binary
+from tests.simulator.stored_policies import block_of
 
 MANY = 12_000
 
@@ -23,25 +24,12 @@ def redis_uri() -> Iterator[str]:
         yield server.settings.url
 
 
-def policy(number: int, now_ms: int) -> Policy:
-    return Policy(
-        id=make_policy_id(now_ms=now_ms, randomness=os.urandom(10)),
-        subject=Subject(user=f"u-{number}"),
-        api=Api(),
-        action=Action.BLOCK,
-        reason="r",
-        source=Source(SourceKind.ANALYST, "kim"),
-        created_ms=now_ms,
-        changed_ms=now_ms,
-        expires_ms=now_ms + 3_600_000,
-    )
-
-
 async def test_worker_waits_on_while_policies_come_in_and_tells_once_that_they_are_there(redis_uri: str) -> None:
     prefix, now_ms = f"snap-{os.urandom(4).hex()}:", int(time.time()) * 1000
     client = connect(Connection(url=redis_uri, reply_s=5.0, pool_wait_s=5.0))
     store = PolicyStore(client, StoreSettings(prefix=prefix, deadline_s=5.0))
-    await store.add_many([policy(n, now_ms) for n in range(MANY)], now_ms=now_ms, epoch_randomness=os.urandom(8))
+    made = [block_of(Subject(user=f"u-{number}"), now_ms=now_ms) for number in range(MANY)]
+    await store.add_many(made, now_ms=now_ms, epoch_randomness=os.urandom(8))
     told: list[int] = []
     async with EdgePolicies(RedisSettings(uri=redis_uri, prefix=prefix), worker="w") as policies:
         policies.on_change(lambda: told.append(1))

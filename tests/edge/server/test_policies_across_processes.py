@@ -6,11 +6,12 @@ import signal
 import time
 from pathlib import Path
 
-from haetae_policy import Action, Api, Policy, Source, SourceKind, Subject, make_policy_id, parse_network
+from haetae_policy import Subject, parse_network
 from haetae_policy.io.store import PolicyStore, StoreSettings
 
 from tests.simulator.client import BrokenOff
 from tests.simulator.processes import Configuration, GatewayProcesses, gateway_processes, is_alive
+from tests.simulator.stored_policies import block_of
 from tests.simulator.upstream import recording_upstream
 from tests.simulator.valkey import Valkey, valkey
 
@@ -18,25 +19,11 @@ GET = b"GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n"
 _WITH_POLICIES = "redis:\n  uri: unix://{socket}\ndefault-filters:\n- Block\n"
 
 
-def policy(subject: Subject) -> Policy:
-    now_ms = int(time.time()) * 1000
-    return Policy(
-        id=make_policy_id(now_ms=now_ms, randomness=os.urandom(10)),
-        subject=subject,
-        api=Api(),
-        action=Action.BLOCK,
-        reason="test",
-        source=Source(SourceKind.ANALYST, "kim"),
-        created_ms=now_ms,
-        changed_ms=now_ms,
-        expires_ms=now_ms + 600_000,
-    )
-
-
 async def fill(server: Valkey, *, others: int) -> None:
     """Block this machine, among many others."""
-    made = [policy(Subject(user=f"u-{number}")) for number in range(others)]
-    made.insert(others // 2, policy(Subject(ip=parse_network("127.0.0.1"))))
+    now_ms = int(time.time()) * 1000
+    made = [block_of(Subject(user=f"u-{number}"), now_ms=now_ms) for number in range(others)]
+    made.insert(others // 2, block_of(Subject(ip=parse_network("127.0.0.1")), now_ms=now_ms))
     client = server.client()
     store = PolicyStore(client, StoreSettings())
     await store.add_many(made, now_ms=int(time.time() * 1000), epoch_randomness=os.urandom(8))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulator.processes import Configuration, gateway_processes, is_alive, load, until_ended
-from tests.simulator.upstream import Peer, ok, recording_upstream
+from tests.simulator.upstream import ok, recording_upstream, when
 
 GET = b"GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n"
 
@@ -93,12 +93,7 @@ async def test_stop_finishes_the_request_under_way_and_then_everything_is_gone(
 ) -> None:
     async with recording_upstream() as upstream:
         go = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            await go.wait()
-            await peer.send(ok(b"finished"))
-
-        upstream.on("/a", script)
+        upstream.on("/a", when(go, ok(b"finished")))
         configuration = Configuration(tmp_path, upstream=upstream.port)
         async with gateway_processes(configuration, workers=2) as gateway, gateway.client() as client:
             workers = gateway.workers()
@@ -125,12 +120,7 @@ async def _until_one_worker_is_left(workers: set[int]) -> None:
 async def test_workers_end_with_a_killed_supervisor_and_finish_what_they_serve(tmp_path: Path) -> None:
     async with recording_upstream() as upstream:
         go = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            await go.wait()
-            await peer.send(ok(b"finished"))
-
-        upstream.on("/a", script)
+        upstream.on("/a", when(go, ok(b"finished")))
         configuration = Configuration(tmp_path, upstream=upstream.port)
         async with gateway_processes(configuration, workers=2) as gateway, gateway.client() as client:
             workers = gateway.workers()

@@ -19,11 +19,12 @@ from haetae_edge.config.compile import compile_gateway
 from haetae_edge.io.compose import compose
 from haetae_edge.io.server import GatewayServer
 from haetae_edge.pipeline import Pipeline
-from haetae_policy import Action, Api, Policy, Source, SourceKind, Subject, make_policy_id
+from haetae_policy import Subject
 from haetae_policy.io.store import PolicyStore, StoreSettings
 
 from tests.simulator.client import Answer, Client, connect
 from tests.simulator.hostile_provider import CLIENT_SECRET, HostileProvider, hostile_provider
+from tests.simulator.stored_policies import block_of
 from tests.simulator.upstream import Peer, RecordingUpstream, recording_upstream
 from tests.simulator.valkey import Valkey, valkey
 
@@ -224,7 +225,7 @@ async def test_block_of_a_person_closes_refuses_and_ends_the_session(fleet: Flee
     store = PolicyStore(client, StoreSettings())
     now_ms = int(time.time() * 1000)
     async with fleet.open_socket(1, cookie) as held:
-        await store.add(_block("u-1", now_ms), now_ms=now_ms, epoch_randomness=os.urandom(8))
+        await store.add(block_of(Subject(user="u-1"), now_ms=now_ms), now_ms=now_ms, epoch_randomness=os.urandom(8))
         assert (await parting(held))[:1] == b"\x88"
     async with asyncio.timeout(5):
         while (await fleet.ask(1, b"GET /app", cookie)).status != 401:  # noqa: ASYNC110 - the session's end tells nobody here
@@ -242,17 +243,3 @@ async def test_store_that_is_gone_signs_nobody_out(fleet: Fleet) -> None:
         assert answer.values(b"set-cookie") == []
         with pytest.raises(TimeoutError):
             await parting(held)
-
-
-def _block(user: str, now_ms: int) -> Policy:
-    return Policy(
-        id=make_policy_id(now_ms=now_ms, randomness=os.urandom(10)),
-        subject=Subject(user=user),
-        api=Api(),
-        action=Action.BLOCK,
-        reason="test",
-        source=Source(SourceKind.ANALYST, "kim"),
-        created_ms=now_ms,
-        changed_ms=now_ms,
-        expires_ms=now_ms + 600_000,
-    )
