@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import UNSET
 
 from haetae_policy.model import Subject
 from haetae_policy.record import Record, decode_record, subject_of
-from haetae_policy.wire import decode_wire
+from haetae_policy.wire import decode_subjects, decode_wire
+
+_NOBODY: Final = Subject()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ class ArrivedTogether:
 
     def subjects(self) -> Iterator[Subject]:
         """Whom they are about."""
-        return (Arrived(encoded, self.seq).subject for encoded in self.encoded)
+        subjects = decode_subjects(self.encoded)
+        if subjects is None:
+            return (Arrived(encoded, self.seq).subject for encoded in self.encoded)
+        return (_NOBODY if who is None else subject_of(who) for who in subjects)
 
     def records(self) -> Iterator[Record]:
         """The whole records."""

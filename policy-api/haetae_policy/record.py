@@ -165,9 +165,15 @@ def _quickly(encoded: bytes) -> Record | None:
 
 def subject_of(wire: WireSubject) -> Subject:
     """Return the subject as the language has it; raises AddressInvalid."""
-    session, device, user, account, client, ip, _ = (None if value is UNSET else value for value in astuple(wire))
-    network = None if ip is None else parse_network(ip)
-    return Subject(session, device, user, account, client, network, wire.untrusted)
+    return Subject(
+        None if wire.session is UNSET else wire.session,
+        None if wire.device is UNSET else wire.device,
+        None if wire.user is UNSET else wire.user,
+        None if wire.account is UNSET else wire.account,
+        None if wire.client is UNSET else wire.client,
+        None if wire.ip is UNSET else parse_network(wire.ip),
+        wire.untrusted,
+    )
 
 
 @lru_cache(maxsize=4096)

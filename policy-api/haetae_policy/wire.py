@@ -5,8 +5,8 @@ Records come by the million when a worker starts. A record that fits the shape b
 and null are not the same: a null subject must not turn into everyone.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -15,6 +15,7 @@ MAX_RECORD_BYTES: Final = 4096
 _Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
 _Word = _Identifier | UnsetType
 _Text = str | UnsetType
+_Line = TypeVar("_Line")
 
 
 class WireSubject(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -55,6 +56,13 @@ class WireRecord(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     rate: tuple[int, int] | UnsetType = UNSET
 
 
+class WireWho(Struct, frozen=True, gc=False):
+    """Only whom a record is about."""
+
+    sub: WireSubject | None = None
+
+
+_decode_who: Final = msgspec.json.Decoder(WireWho).decode_lines
 _DECODER: Final = msgspec.json.Decoder(WireRecord)
 _decode: Final = _DECODER.decode
 _decode_lines: Final = _DECODER.decode_lines
@@ -72,11 +80,24 @@ def decode_wire(encoded: bytes) -> WireRecord | None:
 
 def decode_wires(records: Sequence[bytes]) -> list[WireRecord] | None:
     """Return the records of all of `records`, or None when any of them has to be read by itself."""
+    return None if max(map(len, records)) > MAX_RECORD_BYTES else _each_line(_decode_lines, records)
+
+
+def decode_subjects(records: Sequence[bytes]) -> list[WireSubject | None] | None:
+    """Return whom each of `records` is about, None for everyone; or None when any has to be read by itself.
+
+    For records that were read as a whole before: nothing else of them is looked at.
+    """
+    found = _each_line(_decode_who, records)
+    return None if found is None else [who.sub for who in found]
+
+
+def _each_line(decode: Callable[[bytes], list[_Line]], records: Sequence[bytes]) -> list[_Line] | None:
     lines = b"\n".join(records)
-    if lines.count(b"\n") != len(records) - 1 or max(map(len, records)) > MAX_RECORD_BYTES:
+    if lines.count(b"\n") != len(records) - 1:
         return None
     try:
-        wires = _decode_lines(lines)
+        found = decode(lines)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return wires if len(wires) == len(records) else None  # an empty line would be passed over
+    return found if len(found) == len(records) else None  # an empty line would be passed over

@@ -17,7 +17,7 @@ from haetae_fds.event import Event
 from haetae_policy.conditions import ApiCondition
 from haetae_policy.errors import AddressInvalid
 from haetae_policy.facts import ApiFacts
-from haetae_policy.model import Api, Policy, Subject
+from haetae_policy.model import KINDS, Api, Policy, Subject
 from haetae_policy.network import address_key
 
 SAMPLE: Final = 20
@@ -84,27 +84,38 @@ class TrafficRing:
     """The newest `most` requests of the last `span_ms` milliseconds."""
 
     def __init__(self, *, most: int, span_ms: int) -> None:
-        self._seen: deque[Seen] = deque(maxlen=most)
+        self._seen: deque[Seen] = deque()
+        self._most = most
         self._span_ms = span_ms
+        self._occurring = _Occurring()
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def add(self, events: Iterable[Event]) -> None:
         """Keep requests; log-in reports without a status are none."""
-        self._seen.extend(_seen(event) for event in events if event.status is not None)
+        for event in events:
+            if event.status is not None:
+                seen = _seen(event)
+                self._seen.append(seen)
+                self._occurring.count(seen, 1)
+                if len(self._seen) > self._most:
+                    self._occurring.count(self._seen.popleft(), -1)
 
     def preview(self, policy: Policy, *, now_ms: int) -> Preview:
         """Whom `policy` would have hit in the time kept. `now_ms` is Unix milliseconds."""
         return self.preview_many([policy], now_ms=now_ms)[0]
 
     def preview_many(self, policies: Sequence[Policy], *, now_ms: int) -> list[Preview]:
-        """Whom each policy would have hit, by itself. Looks at each request once, however many policies there are."""
+        """Whom each policy would have hit, by itself. Looks at each request once, however many policies there are, and
+        not closely at any while no policy names anybody who occurs.
+        """
         tallies: dict[int, _Tally] = {}
-        candidates = _Candidates(policies)
-        total, oldest = 0, now_ms
-        for seen in self._fresh(now_ms):
-            total, oldest = total + 1, min(oldest, seen.ts)
+        occur = self._occurring.has
+        candidates = _Candidates(policies, [number for number, one in enumerate(policies) if occur(one.subject)])
+        times = [seen.ts for seen in self._fresh(now_ms)]
+        total, oldest = len(times), min(times, default=now_ms)
+        for seen in self._fresh(now_ms) if candidates else ():
             for number in candidates.of(seen):
                 if number not in tallies:
                     tallies[number] = _Tally(policies[number])
@@ -138,15 +149,41 @@ class TrafficRing:
         return (seen for seen in self._seen if seen.ts >= oldest)
 
 
+class _Occurring:
+    """Who occurs among the requests kept, so that policies for others need not be compared with any of them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str | int, int]] = {kind: {} for kind in (*KINDS, "ip")}
+
+    def count(self, seen: Seen, step: int) -> None:
+        """Count a request in (1) or out (-1)."""
+        for kind, counts in self._counts.items():
+            value = getattr(seen, kind)
+            if value is not None:
+                count = counts.get(value, 0) + step
+                if count:
+                    counts[value] = count
+                else:
+                    del counts[value]
+
+    def has(self, subject: Subject) -> bool:
+        """Whether a request of such a subject may be among those kept."""
+        named = subject.named()
+        if not all(value in self._counts[kind] for kind, value in named.items()):
+            return False
+        return subject.ip is None or subject.ip.shift > 0 or subject.ip.key in self._counts["ip"]
+
+
 class _Candidates:
     """Policies by the most selective of their conditions, so that a request is compared with few of many."""
 
-    def __init__(self, policies: Sequence[Policy]) -> None:
+    def __init__(self, policies: Sequence[Policy], numbers: Sequence[int]) -> None:
         self._named: dict[str, dict[str, list[int]]] = {}
         self._networks: dict[int, dict[int, list[int]]] = {}
         self._others: list[int] = []
-        for number, policy in enumerate(policies):
-            named, network = policy.subject.named(), policy.subject.ip
+        self._any = bool(numbers)
+        for number in numbers:
+            named, network = policies[number].subject.named(), policies[number].subject.ip
             if named:
                 kind, value = next(iter(named.items()))
                 self._named.setdefault(kind, {}).setdefault(value, []).append(number)
@@ -154,6 +191,9 @@ class _Candidates:
                 self._networks.setdefault(network.shift, {}).setdefault(network.key, []).append(number)
             else:
                 self._others.append(number)
+
+    def __bool__(self) -> bool:
+        return self._any
 
     def of(self, seen: Seen) -> Iterator[int]:
         """The numbers of the policies that may mean this request."""

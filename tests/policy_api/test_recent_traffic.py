@@ -12,6 +12,7 @@ import pytest
 from haetae_fds.blob import FIELD, encode_blob, stream_key
 from haetae_fds.event import Event, encode_event
 from haetae_policy.audit import AuditNote
+from haetae_policy.entries import Entry, ManyEntry, decode_entry, each_put
 from haetae_policy.io.connect import connect_blocking
 from haetae_policy.io.ledger import Ledger, NewPolicy, PutPolicy
 from haetae_policy.io.refusals import Refusal
@@ -181,6 +182,12 @@ def test_prediction_counts_by_hand() -> None:
     assert (found.requests, found.of_requests, found.users, found.addresses) == (2, 2, 1, 2)
 
 
+def each(entry: Entry) -> list[Entry]:
+    """What an entry of the log says, policy by policy."""
+    entries = list(each_put(entry)) if isinstance(entry, ManyEntry) else [entry]
+    return [replace(one, entry_id=(0, 0)) for one in entries]
+
+
 async def dump(client: Any) -> dict[bytes, Any]:
     """What the store holds, without the entries' times and the trail, which differ by nature."""
     found: dict[bytes, Any] = {}
@@ -193,7 +200,7 @@ async def dump(client: Any) -> dict[bytes, Any]:
             case b"set":
                 found[key] = await client.smembers(key)
             case b"stream" if key.endswith(b":log"):
-                found[key] = [fields for _, fields in await client.xrange(key)]
+                found[key] = [told for row in await client.xrange(key) for told in each(decode_entry(*row))]
     head = next(value for key, value in found.items() if key.endswith(b":head"))
     head.pop(b"id")
     return {key: value for key, value in found.items() if not key.endswith(b":audit-head")}
@@ -220,3 +227,23 @@ async def test_many_stored_at_once_leave_what_as_many_commits_leave(client: Redi
     refused = await ledger.add_all(mixed, note, now_ms=T0, epoch_randomness=b"12345678")
     assert refused.refused == ("same 1", "ok")
     assert await dump(client) == expected, "one refused policy leaves nothing of the others"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 4)), max_size=12),
+    st.lists(st.tuples(subjects, apis), min_size=1, max_size=4),
+)
+def test_requests_that_went_out_of_the_ring_or_are_too_old_are_foretold_by_nobody(
+    seen: list[tuple[int, int]], wanted: list[tuple[Subject, Api]]
+) -> None:
+    people = ("a", "b", "c", None, "a")
+    made = [
+        replace(event(user=people[who], user_v=True, dev="a", dev_v=who == 4), ts=T0 - ago * 1000) for ago, who in seen
+    ]
+    small, right = TrafficRing(most=5, span_ms=900_000), TrafficRing(most=5, span_ms=900_000)
+    for one in made:
+        small.add([one])
+    right.add([one for one in made[-5:] if one.ts >= T0 - 900_000])
+    policies = [policy(number, subject, api) for number, (subject, api) in enumerate(wanted)]
+    assert small.preview_many(policies, now_ms=T0) == right.preview_many(policies, now_ms=T0)
+    assert len(small) == len(made[-5:])

@@ -190,14 +190,12 @@ async def _add_keys(
 
 
 def _forget_on_policy(policies: EdgePolicies, services: Services) -> None:
-    """A policy that names somebody takes effect on what is remembered of them, too."""
-    identity, tokens = services.identity, services.tokens
+    """A policy that names somebody takes effect on what is remembered of them, too; for tokens see `introspection`."""
+    identity = services.identity
 
     def forget(subject: Subject) -> None:
         if identity is not None and (subject.user is not None or subject.device is not None):
             identity.forget(user=subject.user, device=subject.device)
-        if tokens is not None and subject.user is not None:
-            tokens.forget_user(subject.user)
 
     policies.on_subject(forget)
 

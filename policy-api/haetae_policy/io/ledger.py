@@ -10,7 +10,7 @@ Does not authorise: who may do what is the caller's business. `PolicyStore` read
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Final
 
 import msgspec
@@ -41,6 +41,15 @@ class Side(IntEnum):
     WATCHED = 13
 
 
+class Present(Enum):
+    """Some record, for names that are given once and whose record never changes."""
+
+    PRESENT = "*"
+
+
+PRESENT: Final = Present.PRESENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutPolicy:
     """Store `policy` in the place of version `expected` (0: it is new)."""
@@ -59,12 +68,14 @@ class EndPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideWrite:
-    """Set a record, or delete it (`value` None). `expected`: what must be there; None for nothing."""
+    """Set a record, or delete it (`value` None). `expected`: what must be there; None for nothing, `PRESENT` for
+    anything.
+    """
 
     side: Side
     name: str
     value: bytes | None
-    expected: bytes | None = None
+    expected: bytes | Present | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,8 +264,7 @@ class Ledger:
                 rest = {"policy": policy.to_dict(), "how": "revoked", "by": operation.by, "at": now_ms}
                 args += ["d", len(sets), policy.id, policy.version, orjson.dumps(rest)]
             elif isinstance(operation, SideWrite):
-                wanted = b"-" if operation.expected is None else b"=" + operation.expected
-                args += ["w", int(operation.side), operation.name, wanted, operation.value or b""]
+                args += ["w", int(operation.side), operation.name, _wanted(operation.expected), operation.value or b""]
             else:
                 entry = chain(head, operation, now_ms=now_ms)
                 args += ["a", entry.seq, entry.body, entry.hash]
@@ -283,6 +293,12 @@ def _check_once(policies: Sequence[Policy]) -> None:
     """
     if len({policy.id for policy in policies}) != len(policies):
         raise ValueError("a transaction changes each policy once")
+
+
+def _wanted(expected: bytes | Present | None) -> bytes:
+    if isinstance(expected, Present):
+        return b"*"
+    return b"-" if expected is None else b"=" + expected
 
 
 def _expected(head: AuditHead) -> tuple[str, str]:

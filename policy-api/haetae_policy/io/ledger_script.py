@@ -53,7 +53,8 @@ for number = 1, tonumber(ARGV[9]) do
     at, key = at + 5, key + 1 + op.sets
   elseif kind == 'w' then
     local held, wanted = redis.call('HGET', KEYS[tonumber(ARGV[at + 1])], ARGV[at + 2]), ARGV[at + 3]
-    if (wanted == '-' and held) or (string.sub(wanted, 1, 1) == '=' and held ~= string.sub(wanted, 2)) then
+    local how = string.sub(wanted, 1, 1)
+    if (how == '-' and held) or (how == '*' and not held) or (how == '=' and held ~= string.sub(wanted, 2)) then
       status = 'changed'
     end
     at = at + 5

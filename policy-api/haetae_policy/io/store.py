@@ -42,8 +42,8 @@ class StoreSettings:
     """Limits of the store. Times in seconds.
 
     `per_subject`: policies one subject may carry, which bounds the time of a look-up. `retention_s`: how long log
-    entries are kept at least; longer for a slower worker that is alive, up to some `most_entries` changes. `ended_s`: how
-    long ended policies can still be looked up.
+    entries are kept at least; longer for a slower worker that is alive, up to some `most_entries` changes.
+    `ended_s`: how long ended policies can still be looked up.
     """
 
     prefix: str = "haetae:"

@@ -16,7 +16,7 @@ import orjson
 from haetae_policy.audit import AuditNote
 from haetae_policy.errors import PolicyInvalid
 from haetae_policy.identifiers import RANDOM_BYTES, make_policy_id
-from haetae_policy.io.ledger import NewPolicy, Side, SideWrite
+from haetae_policy.io.ledger import PRESENT, NewPolicy, Side, SideWrite
 from haetae_policy.model import Policy
 from haetae_policy.parse import read_policy
 
@@ -24,7 +24,7 @@ from haetae_policy_api.errors import Invalid
 from haetae_policy_api.guards import Course, check_rate, judge
 from haetae_policy_api.roles import Caller
 from haetae_policy_api.service.answers import Answer, Repeatable, refused
-from haetae_policy_api.service.changes import read_request, watch_record
+from haetae_policy_api.service.changes import RequestReader, watch_record
 from haetae_policy_api.service.context import Context, epoch
 from haetae_policy_api.traffic import Preview
 
@@ -63,7 +63,7 @@ async def create_batch(
         if done.answer is not None:
             await finish_all(context, now_ms=now_ms)
             return request.read(done.answer)
-        seq, skipped = await _finish(context, batch_id, record, news, caller.name, now_ms=now_ms)
+        seq, skipped = await _finish(context, batch_id, news, caller.name, now_ms=now_ms)
     finally:
         context.at_work.discard(batch_id)
     return Answer(status=201, body={**answer.body, "seq": seq, "skipped": skipped})
@@ -88,7 +88,7 @@ async def _finish_each(context: Context, begun: Mapping[str, bytes], *, now_ms: 
         policies = [read_policy(document) for document in batch["policies"]]
         predictions = context.traffic.preview_many(policies, now_ms=now_ms)
         news = _new(list(zip(policies, predictions, strict=True)), now_ms=now_ms)
-        await _finish(context, batch_id, record, news, batch["by"], now_ms=now_ms)
+        await _finish(context, batch_id, news, batch["by"], now_ms=now_ms)
     return len(begun)
 
 
@@ -99,9 +99,10 @@ def _read_all(
     policies: list[Policy] = []
     numbers: list[int] = []
     errors: list[tuple[str, str]] = []
+    read = RequestReader(context, caller, now_ms=now_ms)
     for number, document in enumerate(documents):
         try:
-            policies.append(read_request(context, document, caller, now_ms=now_ms))
+            policies.append(read(document))
             numbers.append(number)
         except PolicyInvalid as error:
             errors += [(f"{number}.{problem.field}", problem.message) for problem in error.problems]
@@ -130,7 +131,7 @@ def _new(judged: Sequence[tuple[Policy, Preview]], *, now_ms: int) -> list[NewPo
 
 
 async def _finish(
-    context: Context, batch_id: str, record: bytes, news: Sequence[NewPolicy], by: str, *, now_ms: int
+    context: Context, batch_id: str, news: Sequence[NewPolicy], by: str, *, now_ms: int
 ) -> tuple[int, list[dict[str, str]]]:
     seq = 0
     skipped: list[dict[str, str]] = []
@@ -142,7 +143,7 @@ async def _finish(
         skipped += chunk_skipped
     note = AuditNote(actor=by, action="batch.done", target=batch_id, details={"skipped": len(skipped)})
     await context.ledger.commit(
-        [SideWrite(side=Side.BATCHES, name=batch_id, value=None, expected=record), note],
+        [SideWrite(side=Side.BATCHES, name=batch_id, value=None, expected=PRESENT), note],
         now_ms=now_ms,
         epoch_randomness=epoch(),
     )

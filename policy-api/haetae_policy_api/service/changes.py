@@ -31,25 +31,33 @@ from haetae_policy_api.traffic import Preview
 _LONGEST_S: Final = 30 * 86_400
 
 
-def read_request(context: Context, document: Mapping[str, Any], caller: Caller, *, now_ms: int) -> Policy:
-    """Return the policy somebody asks for, under a new identifier; raises Invalid, PolicyInvalid.
+class RequestReader:
+    """Reads what one caller asks for at one moment, each policy under a new identifier."""
 
-    `lasts_s` (seconds) may stand in the place of `expires`.
-    """
-    members = dict(document)
-    if "approved_by" in members:
-        raise Invalid(said("policy_invalid"), errors=[("approved_by", fault("set_by_service"))])
-    lasts = members.pop("lasts_s", None)
-    if lasts is not None:
-        if "expires" in members or type(lasts) is not int or not 1 <= lasts <= _LONGEST_S:
-            raise Invalid(said("policy_invalid"), errors=[("lasts_s", said("lasts", most=_LONGEST_S))])
-        members["expires"] = format_time(now_ms // 1000 * 1000 + lasts * 1000)
-    policy_id = make_policy_id(now_ms=now_ms, randomness=os.urandom(RANDOM_BYTES))
-    source, rules = caller.source, language_rules(context.rules)
-    quick = read_asked(members, policy_id=policy_id, source=source, now_ms=now_ms, rules=rules)
-    if quick is not None:
-        return quick
-    return parse_new_policy(members, policy_id=policy_id, source=source, now_ms=now_ms, rules=rules)
+    def __init__(self, context: Context, caller: Caller, *, now_ms: int) -> None:
+        self._source, self._rules, self._now_ms = caller.source, language_rules(context.rules), now_ms
+
+    def __call__(self, document: Mapping[str, Any]) -> Policy:
+        """Return the policy; raises Invalid, PolicyInvalid. `lasts_s` (seconds) may stand in the place of `expires`."""
+        members, now_ms = dict(document), self._now_ms
+        if "approved_by" in members:
+            raise Invalid(said("policy_invalid"), errors=[("approved_by", fault("set_by_service"))])
+        lasts = members.pop("lasts_s", None)
+        if lasts is not None:
+            if "expires" in members or type(lasts) is not int or not 1 <= lasts <= _LONGEST_S:
+                raise Invalid(said("policy_invalid"), errors=[("lasts_s", said("lasts", most=_LONGEST_S))])
+            members["expires"] = format_time(now_ms // 1000 * 1000 + lasts * 1000)
+        policy_id = make_policy_id(now_ms=now_ms, randomness=os.urandom(RANDOM_BYTES))
+        source, rules = self._source, self._rules
+        quick = read_asked(members, policy_id=policy_id, source=source, now_ms=now_ms, rules=rules)
+        if quick is not None:
+            return quick
+        return parse_new_policy(members, policy_id=policy_id, source=source, now_ms=now_ms, rules=rules)
+
+
+def read_request(context: Context, document: Mapping[str, Any], caller: Caller, *, now_ms: int) -> Policy:
+    """Return the policy somebody asks for, as `RequestReader` does."""
+    return RequestReader(context, caller, now_ms=now_ms)(document)
 
 
 async def create(
