@@ -170,6 +170,10 @@ def _place(f: Facts, place: Place, account: Account, *, counts: bool) -> None:
         return
     if not f.fresh:
         logins.repeats.add(now, MIN10)
+        if event.acct is not None and event.auth is not None and event.auth.value != "nouser":
+            if logins.stubborn is None:
+                logins.stubborn = Recent(HOUR6)
+            logins.stubborn.add(event.acct, now)
         return
     acct = event.acct or ""
     logins.accounts.add(acct, now)

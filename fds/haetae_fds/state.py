@@ -53,7 +53,7 @@ class Logins:
     """Log-in evidence of an address or network."""
 
     __slots__ = ("accounts", "accounts_long", "apis", "clients", "failed", "failed_long", "nobody", "nobody_rate",
-                 "ok", "ok_long", "repeats", "sample")  # fmt: skip
+                 "ok", "ok_long", "repeats", "sample", "stubborn")  # fmt: skip
 
     def __init__(self) -> None:
         self.accounts = Recent(MIN10)
@@ -62,6 +62,7 @@ class Logins:
         self.nobody_rate = Decay()
         self.failed = Decay()
         self.repeats = Decay()
+        self.stubborn: Recent | None = None
         self.ok = Decay()
         self.failed_long = Decay()
         self.ok_long = Decay()

@@ -131,3 +131,36 @@ def test_newcomers_alike_who_are_each_denied_a_little_are_refused_together() -> 
         who = {**alone.stranger(1), "user": "new1", "user_v": True, "status": 403}
         calm += alone.send(3000, **who, api="GET /orders/{id}", obj=f"o{turn}")
     assert not acting(calm, "object_enumeration")
+
+
+def expired(scene: Scene, turns: int, clients: tuple[str, ...], people: int = 26) -> list[Decision]:
+    """People of an office nobody has seen before, whose programs repeat their old passwords."""
+    made: list[Decision] = []
+    for _ in range(turns):
+        for number in range(people):
+            client = dict.fromkeys(("ja4", "ua", "hdr"), clients[number % len(clients)])
+            where = {"ip": "192.0.2.50", "asn": 5, **client}
+            made += scene.send(400, **{**where, **scene.login(f"office{number}", "bad", "old")})
+    return made
+
+
+def two_clients() -> Scene:
+    scene = Scene()
+    for minute in range(0, 40, 4):
+        for person in range(10):
+            fields = {**scene.at_home(person), "ja4": "site", "ua": "site", "hdr": "site", "sess": f"site{person}"}
+            scene.engine.train(scene.event(**fields, api="GET /things/{id}", obj=f"t{person}-{minute % 5}"))
+        scene.now += 240_000
+    return scene
+
+
+def test_unknown_office_whose_programs_repeat_old_passwords_is_at_most_challenged() -> None:
+    assert not [one for one in acting(expired(two_clients(), 6, ("app", "site"))) if one.action == "block"]
+
+
+def test_list_tried_with_one_client_from_one_address_is_refused_though_some_of_it_is_repeated() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(60):
+        for _ in range(2):
+            made += scene.send(300, **{**scene.stranger(1), **scene.login(f"x{number}", "bad", "leak")})
+    assert acting(made, "stuffing_from_address")
