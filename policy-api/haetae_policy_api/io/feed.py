@@ -113,7 +113,8 @@ def _events_of(identifier: str, fields: dict[bytes, bytes]) -> bytes:
     entry = decode_entry(identifier.encode(), fields)
     entries = each_put(entry) if isinstance(entry, ManyEntry) else (entry,)
     events = [_event(one) for one in entries]
-    return b"\n\n".join(events) + b"\nid: %b\n\n" % identifier.encode()
+    events[-1] = b"id: %b\n%b" % (identifier.encode(), events[-1])
+    return b"\n\n".join(events) + b"\n\n"
 
 
 def _event(entry: PutEntry | DeleteEntry | BeatEntry) -> bytes:
