@@ -64,6 +64,13 @@ class Person:
         await asyncio.gather(*(_read_out(socket) for socket in self.sockets), _break_off(self.stream))
         return [socket.close_code for socket in self.sockets]
 
+    async def let_go(self) -> None:
+        """Close what is still open."""
+        for socket in self.sockets:
+            await socket.close()
+        if self.stream is not None:
+            self.stream.close()
+
     async def still_delivers(self) -> bool:
         """Whether every socket and the stream have something new, not only what was under way."""
         assert self.stream is not None
@@ -110,7 +117,11 @@ class Office:
             page = await browser.submit(page, username=who, password=demo_password(who))
             assert page.status == 200
             assert page.url.startswith(origin), page.url
-            yield Person(browser=browser, dashboard=origin)
+            person = Person(browser=browser, dashboard=origin)
+            try:
+                yield person
+            finally:
+                await person.let_go()
 
     async def ask(self, analyst: Person, path: str, document: dict[str, Any], **headers: str) -> tuple[int, Any]:
         """POST to the policy API as a script of the console's own page would."""
