@@ -1,9 +1,9 @@
 """`OidcSession`: staff who signed in with a browser, and what the tool behind is told of them.
 
 The session is looked up for every request, so that a log-out, an expiry or a block is in force with the next one. A
-page is sent to sign in; anything else gets 401. Changes and upgrades are accepted from the tool's own pages and the
-listed origins only. The tool never sees the gateway's cookies nor anybody else's word for who is calling. Fail closed:
-no session, no call; a store that does not answer is 503 and signs nobody out.
+page is sent to sign in; anything else gets 401. Changes, upgrades and event streams are accepted from the tool's own
+pages and the listed origins only. The tool never sees the gateway's cookies nor anybody else's word for who is calling.
+Fail closed: no session, no call; a store that does not answer is 503 and signs nobody out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from haetae_edge.request import Request
 from haetae_edge.services import required
 from haetae_edge.staff.cookies import foreign_cookies, set_session, without_our_cookies
 from haetae_edge.staff.gate import StaffGate, login_required
-from haetae_edge.staff.navigation import is_socket
+from haetae_edge.staff.navigation import is_socket, wants_events
 from haetae_edge.staff.origins import check_origin, parse_web_origin
 from haetae_edge.staff.ports import Session
 from haetae_edge.staff.present import Presenter, login_path, return_to
@@ -205,7 +205,7 @@ class _Door:
 
     def _is_activity(self, request: Request) -> bool:
         """Whether a person is behind it. What reconnects by itself never is."""
-        if is_socket(request) or request.values.get(b"accept") == [b"text/event-stream"]:
+        if is_socket(request) or wants_events(request):
             return False
         return not any(test(request) for test in self._exempt)
 

@@ -44,6 +44,15 @@ def is_socket(request: Request) -> bool:
     return b"upgrade" in request.options or b"upgrade" in request.values
 
 
+def wants_events(request: Request) -> bool:
+    """Whether it opens an event stream, as `EventSource` does."""
+    return request.method == "GET" and any(
+        item.partition(b";")[0].strip(b" \t").lower() == b"text/event-stream"
+        for line in request.values.get(b"accept", ())
+        for item in line.split(b",")
+    )
+
+
 def is_form_page(request: Request) -> bool:
     """Whether the answer to this POST is shown to a person: a form was sent, not a script's call."""
     mode = single(request, b"sec-fetch-mode")

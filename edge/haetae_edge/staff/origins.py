@@ -2,6 +2,8 @@
 
 `Sec-Fetch-Site` says it without doubt where it is sent (a page without referrers has `Origin: null` on its own forms);
 `Origin` is the older word for it. Whoever says neither while changing something is refused: a browser always says one.
+Opening an event stream is held to the same pages: what a tool says about CORS must not give a foreign page one. There
+neither word is no foreign page either, for older browsers say nothing to their own origin.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from urllib.parse import urlsplit
 from haetae_edge.errors import Refusal
 from haetae_edge.headers import is_safe_value
 from haetae_edge.request import Request
-from haetae_edge.staff.navigation import single
+from haetae_edge.staff.navigation import single, wants_events
 from haetae_edge.target import parse_authority
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -35,11 +37,12 @@ def parse_web_origin(text: str) -> str:
 def check_origin(request: Request, *, own: str, allowed: frozenset[str]) -> None:
     """Refuse what a foreign page makes a browser do. `own` is the tool's origin.
 
-    Upgrades are checked like changes: a WebSocket is not held back by CORS (RFC 6455 section 10.2). Raises
-    Refusal("foreign-origin").
+    Upgrades are checked like changes: a WebSocket is not held back by CORS (RFC 6455 section 10.2). So are event
+    streams. Raises Refusal("foreign-origin").
     """
     upgrade = b"upgrade" in request.options
-    if request.method in _SAFE and not upgrade:
+    events = not upgrade and wants_events(request)
+    if request.method in _SAFE and not upgrade and not events:
         return
     origin = allowed_origin(request, allowed | {own})
     if origin is not None:
@@ -47,6 +50,8 @@ def check_origin(request: Request, *, own: str, allowed: frozenset[str]) -> None
     if upgrade:
         raise Refusal("foreign-origin", reason="origin")
     site = single(request, b"sec-fetch-site")
+    if events and site is None and b"origin" not in request.values:
+        return
     stated = request.values.get(b"origin", [b"null"])
     if site not in (b"same-origin", b"none") or stated != [b"null"]:
         raise Refusal("foreign-origin", reason="origin" if b"origin" in request.values else "fetch-site")

@@ -151,6 +151,30 @@ async def test_changes_come_from_the_tools_own_pages_and_listed_origins_only(fie
 
 
 @pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        (b"", True),
+        (b"Sec-Fetch-Site: same-origin\r\n", True),
+        (OWN, True),
+        (b"Origin: https://ui.test\r\nSec-Fetch-Site: same-site\r\n", True),
+        (b"Origin: https://evil.tool.test\r\nSec-Fetch-Site: same-site\r\n", False),
+        (b"Origin: https://evil.tool.test\r\n", False),
+        (b"Origin: null\r\n", False),
+        (b"Sec-Fetch-Site: same-site\r\n", False),
+        (b"Sec-Fetch-Site: cross-site\r\n", False),
+    ],
+)
+@pytest.mark.parametrize("accept", [b"text/event-stream", b"application/json, Text/Event-Stream;q=0.5"])
+async def test_event_stream_opens_for_the_tools_own_pages_and_listed_origins_only(
+    accept: bytes, fields: bytes, allowed: bool
+) -> None:
+    door = OidcSession(allowed_origins=("https://ui.test",))
+    async with staff_world(door, signed_in=True) as staff:
+        answer = await staff.ask(b"GET /events", b"Accept: %b\r\n" % accept, fields, COOKIE)
+        assert (answer.status, len(staff.edge.upstream.requests)) == ((200, 1) if allowed else (403, 0))
+
+
+@pytest.mark.parametrize(
     ("preset", "line", "field", "activity"),
     [
         ("kibana", b"GET /api/x", b"", True),
