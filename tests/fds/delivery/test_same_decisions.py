@@ -49,8 +49,10 @@ async def send(world: Stand, events: Sequence[Event], *, shards: int = 1) -> Non
         await world.client.xadd(stream_key(PREFIX, shard), {b"b": blob})
 
 
-async def real_worker(world: Stand, *, name: str = "w", shards: int = 1) -> asyncio.subprocess.Process:
-    return await world.worker(name=name, shards=shards, kind="real")
+async def real_worker(
+    world: Stand, *, name: str = "w", shards: int = 1, socket: Path | None = None
+) -> asyncio.subprocess.Process:
+    return await world.worker(name=name, shards=shards, kind="real", socket=socket)
 
 
 async def until_seen(world: Stand, shards: int = 1) -> None:

@@ -51,11 +51,17 @@ class Stand:
         self.number = 0
 
     async def worker(
-        self, *, name: str = "w", shards: int = 1, kind: str = "counting", protected: str = ""
+        self,
+        *,
+        name: str = "w",
+        shards: int = 1,
+        kind: str = "counting",
+        protected: str = "",
+        socket: Path | None = None,
     ) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.fds.delivery.worker_process"),
-            *(str(self.server.socket), str(self.folder / name), name, str(shards), kind, protected),
+            *(str(socket or self.server.socket), str(self.folder / name), name, str(shards), kind, protected),
             stderr=asyncio.subprocess.DEVNULL,
         )
         self.processes.append(process)
@@ -93,8 +99,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with valkey() as server:
+async def stand(tmp_path: Path, *, keeps: bool = False) -> AsyncIterator[Stand]:
+    """`keeps`: the store has its data again after it was killed and started."""
+    async with valkey(keeps=keeps) as server:
         found = Stand(server, tmp_path)
         await found.store.establish(now_ms=time.time_ns() // 1_000_000, epoch_randomness=os.urandom(8))
         try:
@@ -174,14 +181,19 @@ async def test_policy_that_a_person_took_back_is_not_made_again_after_a_crash(tm
     assert only.subject.user == "u-2"
 
 
-async def test_store_killed_and_restarted_with_its_data_costs_nothing(tmp_path: Path) -> None:
-    async with stand(tmp_path) as world:
+@pytest.mark.parametrize("how", ["hung", "killed"])
+async def test_store_that_hung_or_was_restarted_with_its_data_costs_nothing(tmp_path: Path, how: str) -> None:
+    async with stand(tmp_path, keeps=True) as world:
         await world.worker()
         await world.send(*(world.event("u-1") for _ in range(ENOUGH)))
         await world.until(1)
         world.server.hang()
         await asyncio.sleep(2.5)  # longer than any deadline of the worker
-        world.server.resume()
+        if how == "killed":
+            world.server.kill()
+            await world.server.start()
+        else:
+            world.server.resume()
         await world.send(*(world.event("u-2") for _ in range(ENOUGH)))
         assert len(await world.until(2)) == 2
         assert len(await world.log()) == 2
