@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 MAGIC: Final = b"HAETAEFD"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 _DIGEST: Final = 32
 _HEAD: Final = len(MAGIC) + 2 + _DIGEST
 

@@ -24,21 +24,35 @@ from haetae_fds.decision import Action, Api, Decision, Mode, Op
 MAX_REASON: Final = 480
 MAX_EVIDENCE: Final = 8000
 _SAMPLE: Final = 20
+_SAMPLE_KEPT: Final = 3
 _REPLACED: Final = re.compile(r"\{[^}/]*\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A policy that a decision made, and what it takes to make it again. `decided_ms`: of the newest word about it.
+    `document` is JSON, with fewer sample events.
+    """
+
+    policy_id: str
+    expires_ms: int
+    detector: str
+    decided_ms: int
+    document: bytes
 
 
 @dataclass(slots=True)
 class Live:
-    """The policies that decisions have made and that have not ended: what → (identifier, end in Unix ms).
+    """The policies that decisions have made and that have not ended, by what they are about.
 
     Part of a checkpoint: it must agree with the engine about what stands.
     """
 
-    held: dict[str, tuple[str, int]] = field(default_factory=dict)
+    held: dict[str, Standing] = field(default_factory=dict)
 
     def forget_ended(self, now_ms: int) -> None:
         """Drop what has ended."""
-        self.held = {pid: entry for pid, entry in self.held.items() if entry[1] > now_ms}
+        self.held = {pid: one for pid, one in self.held.items() if one.expires_ms > now_ms}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,23 +80,30 @@ def effect_of(decision: Decision, live: Live) -> Effect | None:
     held = live.held.get(decision.pid)
     if decision.op is Op.DEL:
         live.held.pop(decision.pid, None)
-        return None if held is None else Effect(kind="revoke", policy_id=held[0], expires_ms=decision.ts)
+        return None if held is None else Effect(kind="revoke", policy_id=held.policy_id, expires_ms=decision.ts)
     expires_ms = -(-decision.exp // 1000) * 1000
-    stands = held is not None and held[1] > decision.ts
+    stands = held is not None and held.expires_ms > decision.ts
     if decision.op is Op.EXTEND and held is not None and stands:
-        live.held[decision.pid] = (held[0], max(held[1], expires_ms))
-        return Effect(kind="extend", policy_id=held[0], expires_ms=max(held[1], expires_ms))
+        expires_ms = max(held.expires_ms, expires_ms)
+        live.held[decision.pid] = replace(held, expires_ms=expires_ms, decided_ms=decision.ts)
+        return Effect(kind="extend", policy_id=held.policy_id, expires_ms=expires_ms)
     if expires_ms <= decision.ts:
         return None
     name = policy_name(decision)
-    live.held[decision.pid] = (name, expires_ms)
+    live.held[decision.pid] = Standing(
+        policy_id=name,
+        expires_ms=expires_ms,
+        detector=decision.detector,
+        decided_ms=decision.ts,
+        document=orjson.dumps(policy_document(replace(decision, events=decision.events[:_SAMPLE_KEPT]), expires_ms)),
+    )
     return Effect(
         kind="put",
         policy_id=name,
         expires_ms=expires_ms,
         document=policy_document(decision, expires_ms),
         # A challenge that became a block, a shadow that now acts: the new policy first, then the old one goes.
-        replaces=held[0] if held is not None and stands and held[0] != name else None,
+        replaces=held.policy_id if held is not None and stands and held.policy_id != name else None,
     )
 
 

@@ -13,8 +13,9 @@ budgets of its own.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Final
 
 import orjson
@@ -28,10 +29,11 @@ from haetae_policy.parse import parse_new_policy
 from haetae_policy.rules import Rules
 
 from haetae_fds.decision import Decision, Mode
-from haetae_fds.delivery.effects import Effect
+from haetae_fds.delivery.effects import Effect, Live, Standing
 from haetae_fds.io.leases import Lease, LeaseLost
-from haetae_fds.io.modes import Modes
+from haetae_fds.io.modes import CAUTION, Modes
 
+_log = logging.getLogger("haetae.fds")
 LOGGED: Final = 100_000
 MOST_WAITING: Final = 200
 BROAD: Final = "broad"
@@ -93,8 +95,7 @@ class Effects:
     async def load(self) -> None:
         """Find out what took effect before."""
         raw = await self._commands.call("HGET", self._lease.keys.done, "done")
-        if raw is not None:
-            self._done = _read(raw)
+        self._done = (0, 0, 0) if raw is None else _read(raw)
 
     async def apply(self, name: Name, decision: Decision, effect: Effect | None) -> bool:
         """Log a decision and do what it says, unless that has been done; whether it is done now."""
@@ -115,6 +116,43 @@ class Effects:
             raise LeaseLost(keys.lease)
         self._done = name
         return True
+
+    async def put_back(self, live: Live, *, but: Set[str] = frozenset()) -> None:
+        """Make again the policies that stand by our account and of which the store knows nothing, `but` those that are
+        still to be made.
+
+        What people took back, and what ended, the store knows as ended, and so it stays.
+        """
+        now_ms = self._clock_ms()
+        standing = {one.policy_id: (pid, one) for pid, one in live.held.items() if one.expires_ms > now_ms}
+        before = self.made
+        for policy_id in await self._store.unknown([name for name in standing if name not in but]):
+            await self._put_again(*standing[policy_id], now_ms)
+        if self.made > before:
+            _log.error("the store had lost %d policies of detectors: they are in force again", self.made - before)
+
+    async def _put_again(self, pid: str, one: Standing, now_ms: int) -> None:
+        document = orjson.loads(one.document)
+        mode = min(await self._modes.of(one.detector), Mode(document["mode"]), key=CAUTION.index)
+        if mode is Mode.OFF:
+            return
+        try:
+            policy = parse_new_policy(
+                {**document, "mode": mode.value, "expires": format_time(one.expires_ms)},
+                policy_id=one.policy_id,
+                source=Source(kind=SourceKind.FDS, name=one.detector),
+                now_ms=one.decided_ms,
+                rules=self._rules,
+            )
+        except PolicyInvalid:
+            return  # as when it was decided
+        if self._rules.is_wide(policy.subject):
+            return
+        told = policy.to_dict()
+        told.pop("evidence")
+        details = {"policy": told, "decision": pid}
+        note = AuditNote(actor=_actor(one.detector), action="restore", target=policy.id, details=details)
+        await self._commit([PutPolicy(policy=policy, expected=0), note], now_ms)
 
     async def _do(self, decision: Decision, effect: Effect) -> None:
         now_ms = self._clock_ms()

@@ -12,7 +12,7 @@ from typing import Final
 
 from haetae_policy.io.commands import Commands, Script
 
-from haetae_fds.io.keys import ShardKeys
+from haetae_fds.io.keys import GROUP, ShardKeys
 
 LIFE_MS: Final = 5000
 
@@ -46,6 +46,17 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 """
 )
+# A stream that was deleted has no group either.
+_COVER: Final = Script(
+    """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.pcall('XGROUP', 'CREATE', KEYS[2], ARGV[2], ARGV[3], 'MKSTREAM')
+redis.call('XGROUP', 'SETID', KEYS[2], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[3], 'trimmed', ARGV[3])
+redis.call('XTRIM', KEYS[2], 'MINID', '~', ARGV[3])
+return 1
+"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,14 @@ class Leases:
         """Renew. Raises LeaseLost."""
         if await self._commands.run(_KEEP, [lease.keys.lease], [lease.value, self._life_ms]) != 1:
             raise LeaseLost(lease.keys.lease)
+
+    async def cover(self, lease: Lease, position: str) -> None:
+        """Move the group to where a durable checkpoint stands, and let go of what it covers. Raises LeaseLost: what
+        is not read by whoever has the shard now must not be deleted.
+        """
+        keys = lease.keys
+        if await self._commands.run(_COVER, [keys.lease, keys.events, keys.done], [lease.value, GROUP, position]) != 1:
+            raise LeaseLost(keys.lease)
 
     async def leave(self, lease: Lease) -> None:
         """Give it up, so that another worker need not wait."""

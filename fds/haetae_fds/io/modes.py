@@ -33,9 +33,27 @@ class Modes:
     def __init__(self, commands: Commands, *, prefix: str) -> None:
         self._commands = commands
         self._key = modes_key(prefix)
+        self._known: dict[str, Mode] = {}
+
+    def remember(self, known: Mapping[str, Mode]) -> None:
+        """Know what was set in an earlier life, unless something has been read in this one."""
+        self._known = self._known or dict(known)
 
     async def read(self) -> dict[str, Mode]:
-        """What is set; unknown words count as shadow, which harms nobody."""
+        """What is set; unknown words count as shadow, which harms nobody.
+
+        People change a word and never take all of them away: where there was one and is none any more, the store has
+        lost them, and they are put back. A switch that was turned must not turn back by itself.
+        """
+        found = await self._stored()
+        if self._known and not found:
+            for name, mode in self._known.items():
+                await self._commands.call("HSETNX", self._key, name, mode.value)
+            found = await self._stored()
+        self._known = found
+        return dict(found)
+
+    async def _stored(self) -> dict[str, Mode]:
         raw = await self._commands.call("HGETALL", self._key)
         pairs = raw.items() if isinstance(raw, Mapping) else zip(raw[::2], raw[1::2], strict=True)
         return {name.decode(): _mode(value.decode()) for name, value in pairs}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -30,12 +30,12 @@ from redis.exceptions import ResponseError
 from haetae_fds.blob import FIELD, Blob, decode_blob, encode_blob, stream_key
 from haetae_fds.decision import Decision, Mode, Subject
 from haetae_fds.delivery.checkpoint import Checkpoint
-from haetae_fds.delivery.effects import Live, effect_of
+from haetae_fds.delivery.effects import Effect, Live, effect_of
 from haetae_fds.delivery.levels import decides, homes_of
 from haetae_fds.errors import StateUnreadable
 from haetae_fds.event import Event, EventInvalid, encode_event
 from haetae_fds.io.checkpoints import CheckpointFolder
-from haetae_fds.io.effects import Effects, entry_number
+from haetae_fds.io.effects import Effects, Name, entry_number
 from haetae_fds.io.feedback import DAMPED_MS, Labels, Word
 from haetae_fds.io.keys import GROUP
 from haetae_fds.io.leases import LIFE_MS, Lease, LeaseLost, Leases
@@ -162,7 +162,9 @@ class ShardWorker:
         self._changed = False
         self._position = "0-0"
         self._acknowledged = "0-0"
+        self._due: deque[tuple[Name, Decision, Effect | None]] = deque()
         self._loaded = False
+        self._troubled = False
         self.counts = Counts()
 
     async def run(self) -> None:
@@ -182,16 +184,26 @@ class ShardWorker:
             if self._loaded:
                 self._folder.close()
                 self._checkpoint(wait=True)
-                with suppress(StoreUnavailable):
-                    await self._acknowledge()
-                    await self._leases.leave(self._lease)
+                # In a task of its own: in one that was cancelled, no command ends well.
+                await asyncio.create_task(self._hand_over())
+
+    async def _hand_over(self) -> None:
+        with suppress(StoreUnavailable, LeaseLost):
+            await self._acknowledge()
+            await self._leases.leave(self._lease)
 
     async def _work(self) -> None:
         await self._again(self._load)
+        await self._bring_into_effect()
         loop = asyncio.get_running_loop()
         due = loop.time() + self._settings.checkpoint_s
         while True:
             entries = await self._again(self._read)
+            if self._troubled:
+                # It may have come back without what it had.
+                await self._again(self._load)
+                self._troubled = False
+                continue
             for entry, blob in entries:
                 await self._see(entry, blob)
                 # A backlog must not keep the lease, the switch and the side port waiting.
@@ -203,20 +215,36 @@ class ShardWorker:
                 await self._again(self._acknowledge)
 
     async def _load(self) -> None:
-        """The newest checkpoint, the store's word of what has taken effect, and our place in the group."""
+        """The newest checkpoint, the store's word of what has taken effect, and our place in the stream; what a store
+        that lost data must be told again.
+        """
         if not self._loaded:
             self._load_checkpoint()
         await self._make_group()
         await self._effects.load()
         await self._look()
-        first = await self._commands.call("XRANGE", self._lease.keys.events, "-", "+", "COUNT", 1)
-        if first and self._position != "0-0" and _after(first[0][0].decode(), self._position):
-            entries: Any = await self._commands.call(
-                "XRANGE", self._lease.keys.events, self._position, self._position, "COUNT", 1
-            )
-            if not entries and not await self._was_trimmed_by_us():
-                self.counts.gaps += 1
-                _log.error("events were cut from the stream before they were read: the ceiling is too low")
+        if self._position != "0-0":
+            await self._find_place()
+        due = {effect.policy_id for _, _, effect in self._due if effect is not None and effect.kind == "put"}
+        await self._effects.put_back(self._live, but=due)
+        self.counts.made = self._effects.made
+
+    async def _find_place(self) -> None:
+        """See that the stream still goes on from our position: it may have been cut, lost its end or begun anew."""
+        key, trimmed = self._lease.keys.events, await self._commands.call("HGET", self._lease.keys.done, "trimmed")
+        newest: Any = await self._commands.call("XREVRANGE", key, "+", "-", "COUNT", 1)
+        if not newest or _after(self._position, newest[0][0].decode()):
+            # What still is in a stream that lost its end we have read; of one that begins anew, nothing.
+            self._position = self._acknowledged = newest[0][0].decode() if newest and trimmed is not None else "0-0"
+            self.counts.gaps += 1
+            _log.error("the store lost events: what nobody had read of them is gone")
+            return
+        first: Any = await self._commands.call("XRANGE", key, "-", "+", "COUNT", 1)
+        if not _after(first[0][0].decode(), self._position):
+            return
+        if trimmed is None or _after(self._position, trimmed.decode()):
+            self.counts.gaps += 1
+            _log.error("events were cut from the stream before they were read: the ceiling is too low")
 
     def _load_checkpoint(self) -> None:
         checkpoint, wrong = self._folder.load()
@@ -237,12 +265,10 @@ class ShardWorker:
             self.engine = self._new_engine()
             return
         self._live = Live(checkpoint.state["live"])
+        self._due = deque(checkpoint.state["due"])
+        self._modes.remember(checkpoint.state["modes"])
         self._position = self._acknowledged = checkpoint.positions[shard]
         self.counts.newest_ms = checkpoint.made_ms
-
-    async def _was_trimmed_by_us(self) -> bool:
-        trimmed = await self._commands.call("HGET", self._lease.keys.done, "trimmed")
-        return trimmed is not None and not _after(self._position, trimmed.decode())
 
     async def _make_group(self) -> None:
         try:
@@ -263,6 +289,11 @@ class ShardWorker:
         return [(entry.decode(), _field(fields)) for _, entries in pairs for entry, fields in entries]
 
     async def _see(self, entry: str, data: bytes) -> None:
+        """Let the engine see a blob, then bring what it decided into effect.
+
+        Between the first event and the new position nothing is waited for: whatever ends the worker later, a checkpoint
+        has the engine, the position and what is still to be done in step.
+        """
         counts = self.counts
         try:
             blob = decode_blob(data)
@@ -279,17 +310,23 @@ class ShardWorker:
             for decision in self.engine.observe(event):
                 if not decides(decision, event, shard=shard, shards=shards):
                     continue
-                effect = effect_of(decision, self._live)
-                if await self._again(self._effects.apply, entry_number(entry, number), decision, effect):
-                    self._tell(decision)
+                self._due.append((entry_number(entry, number), decision, effect_of(decision, self._live)))
                 number += 1
                 counts.decided[(decision.detector, decision.action.value, decision.mode.value, decision.op.value)] += 1
             if first:
                 self._also(event)
+        self._position = entry
         if number:
             counts.decisions += number
-            counts.made, counts.not_made = self._effects.made, self._effects.refused
-        self._position = entry
+            await self._bring_into_effect()
+
+    async def _bring_into_effect(self) -> None:
+        while self._due:
+            name, decision, effect = self._due[0]
+            if await self._again(self._effects.apply, name, decision, effect):
+                self._tell(decision)
+            self._due.popleft()
+        self.counts.made, self.counts.not_made = self._effects.made, self._effects.refused
 
     async def _hand_on(self, blob: Blob) -> None:
         """Give events with an identity to where that is at home, before our position moves: again rather than never."""
@@ -321,7 +358,12 @@ class ShardWorker:
             return Checkpoint(
                 positions={self._lease.keys.shard: position},
                 made_ms=self.counts.newest_ms,
-                state={"engine": self.engine.dump(), "live": self._live.held},
+                state={
+                    "engine": self.engine.dump(),
+                    "live": self._live.held,
+                    "due": tuple(self._due),
+                    "modes": self._known or {},
+                },
             )
 
         def written() -> None:
@@ -332,12 +374,8 @@ class ShardWorker:
 
     async def _acknowledge(self) -> None:
         """Move the group, and let go of what a durable checkpoint covers."""
-        position, keys = self._acknowledged, self._lease.keys
-        if position == "0-0":
-            return
-        await self._commands.call("XGROUP", "SETID", keys.events, GROUP, position)
-        await self._commands.call("HSET", keys.done, "trimmed", position)
-        await self._commands.call("XTRIM", keys.events, "MINID", "~", position)
+        if self._acknowledged != "0-0":
+            await self._leases.cover(self._lease, self._acknowledged)
 
     async def _keep(self) -> None:
         while True:
@@ -380,7 +418,7 @@ class ShardWorker:
             except StoreUnavailable as error:
                 if not failed:
                     _log.warning("waiting for the store: %s", error)
-                failed = True
+                failed = self._troubled = True
                 await asyncio.sleep(_PAUSE)
 
 

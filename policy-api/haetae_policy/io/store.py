@@ -168,6 +168,18 @@ class PolicyStore:
             raise PolicyNotFound(f"there is no policy {policy_id}")
         return _decode(document)
 
+    async def unknown(self, policy_ids: Sequence[str]) -> list[str]:
+        """Return those that are neither in force nor, within `ended_s`, ended; raises StoreUnavailable."""
+        found: list[str] = []
+        for start in range(0, len(policy_ids), MAX_PAGE):
+            chunk = policy_ids[start : start + MAX_PAGE]
+            held = await self._commands.call("HMGET", self._keys.meta, *chunk)
+            missing = [policy_id for policy_id, meta in zip(chunk, held, strict=True) if meta is None]
+            if missing:
+                ended = await self._commands.call("MGET", *(self._keys.ended(policy_id) for policy_id in missing))
+                found += [policy_id for policy_id, document in zip(missing, ended, strict=True) if document is None]
+        return found
+
     async def ended(self, policy_id: str) -> Ended:
         """Return a policy that was revoked or expired within the last days; raises PolicyNotFound."""
         parse_policy_id(policy_id)

@@ -229,7 +229,9 @@ async def test_feed_lost_during_an_attack_loses_and_doubles_no_decision_and_gate
     assert len(policies) == len(CULPRITS)
 
 
-async def test_emptied_store_during_an_attack_lifts_no_block_and_the_rest_is_decided(tmp_path: Path) -> None:
+async def test_emptied_store_during_an_attack_lifts_no_block_gets_them_back_and_the_rest_is_decided(
+    tmp_path: Path,
+) -> None:
     """The first two of four were stopped before the store lost everything."""
     events = assault(now_ms() - 9000, rounds=ROUNDS)
     async with scene_of(tmp_path, keeps=False) as scene:
@@ -252,10 +254,17 @@ async def test_emptied_store_during_an_attack_lifts_no_block_and_the_rest_is_dec
             for lot in lots(events[HALF:]):
                 await send(world, lot)
             await until_enforced(found)
-            after = await world.until(2)
-            assert [one.feed.status().kept for one in found] == [2, 2]
+            after = {policy.id for policy in await world.until(len(CULPRITS))}
+            async with asyncio.timeout(20):
+                while any(one.feed.status().kept for one in found):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+            assert [len(one.table) for one in found] == [len(CULPRITS)] * 2
             assert not any(one.refuses(*served) for one in found for served in SERVED)
             told = culprits(await decided(world))
-    assert len(after) == 2
-    assert not before & {policy.id for policy in after}
+            restored = [
+                one for entry in await world.ledger.audit_page() if (one := entry.to_dict())["action"] == "restore"
+            ]
+    assert len(after) == len(CULPRITS)
+    assert before < after
+    assert {one["target"] for one in restored} == before
     assert len(told) == 2

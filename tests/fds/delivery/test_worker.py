@@ -243,6 +243,8 @@ async def test_a_second_worker_takes_over_when_the_first_is_gone_and_not_before(
         assert held.endswith(b":one")
         first.send_signal(signal.SIGTERM)  # leaves its lease
         await first.wait()
+        held = await world.client.get(ShardKeys(PREFIX, 0).lease)
+        assert held is None or held.endswith(b":two")
         await world.send(*(world.event("u-3") for _ in range(ENOUGH)))
         found = await world.until(3)
         held = await world.client.get(ShardKeys(PREFIX, 0).lease)
