@@ -149,6 +149,8 @@ class FeedFollower:
         if entry.seq == self.seq + 1:
             self.seq = last
         else:
+            # A later entry with a number we had: the log went back, even if it has caught up by the time of a snapshot.
+            self._replaced |= entry.seq <= self.seq
             self._break(f"expected entry {self.seq + 1}, got {entry.seq}")
         change: News | None = None
         if isinstance(entry, ManyEntry):
@@ -253,6 +255,7 @@ class FeedFollower:
 
     def _beat(self, beat: BeatEntry) -> None:
         if beat.seq != self.seq:
+            self._replaced |= beat.seq < self.seq
             self._break(f"a heartbeat after entry {beat.seq}, here {self.seq}")
         elif self.state is FeedState.FOLLOWING and beat.floor_ms >= self._digest.floor_ms:
             # One with an earlier floor was written before the head that ended the last snapshot.

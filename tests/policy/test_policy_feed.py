@@ -114,6 +114,25 @@ def test_numbers_that_go_back_mean_a_restored_store_and_a_snapshot() -> None:
     assert all(table.check(Facts(user=user), API, T0) is not None for user in ("u1", "u2", "u3", "u9"))
 
 
+@pytest.mark.parametrize("first", ["change", "heartbeat"])
+def test_log_that_went_back_lifts_nothing_although_it_has_caught_up_by_the_time_of_the_snapshot(first: str) -> None:
+    writer, restored = Writer(), Writer()
+    for number in (1, 2, 3):
+        writer.put(block(number, subject=Subject(user=f"u{number}")))
+    table, follower = follow(writer.log)
+    restored.put(block(1, subject=Subject(user="u1")))
+    restored.tick = writer.tick
+    restored.beat() if first == "heartbeat" else restored.put(block(7, subject=Subject(user="u7")))
+    follower.feed(restored.log[-1])
+    assert follower.wants_snapshot
+    for number in (8, 9):
+        restored.put(block(number, subject=Subject(user=f"u{number}")))
+    assert restored.seq >= writer.seq
+    snapshot(follower, restored)
+    assert (follower.state, follower.kept) == (FeedState.FOLLOWING, 2)
+    assert all(table.check(Facts(user=user), API, T0) is not None for user in ("u1", "u2", "u3", "u8", "u9"))
+
+
 def test_another_epoch_and_a_wrong_digest_each_want_a_snapshot() -> None:
     writer = Writer()
     writer.put(block())
