@@ -67,6 +67,7 @@ class Facts:
         "place",
         "pop",
         "pw",
+        "repeats",
         "scale",
         "sensitive",
         "sensitive_apis",
@@ -115,6 +116,7 @@ class Facts:
         self.history = False
         self.fresh = False
         self.faults: tuple[str, ...] = ()
+        self.repeats = False
         self.fault_pair: Faults | None = None
         self.version: Version | None = None
         self.every: Version | None = None

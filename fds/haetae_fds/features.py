@@ -88,6 +88,8 @@ class Features:
         if f.faults:
             f.triggers |= FAULT
             update_faults(self, f)
+        elif f.device is not None and event.status is not None and event.status >= 500:
+            f.device.unanswered = (f.ip, now)
         if event.auth is not None:
             f.triggers |= LOGIN
             update_login(self, f)

@@ -54,7 +54,8 @@ def update_faults(features: Features, f: Facts) -> None:
     _count(pair, f)
     f.version, f.every = features.version_of(f), features.every_version(f)
     _systemic(f)
-    if f.place is not None and (not f.trusted or _from_one_place(f)):
+    f.repeats = _repeats(f)
+    if f.place is not None and not f.repeats and (not f.trusted or _from_one_place(f)):
         if f.place.faults is None:
             f.place.faults = Faults()
         _count(f.place.faults, f)
@@ -104,6 +105,14 @@ def _systemic(f: Facts) -> None:
                 if version.incident_until.get(kind, 0) <= now:
                     f.incident = kind
                 version.incident_until[kind] = now + MIN10
+
+
+def _repeats(f: Facts) -> bool:
+    """Say whether somebody repeats what we have just failed to answer, here. Whoever only has other people's recorded
+    requests cannot have made a new one.
+    """
+    asked = None if f.device is None else f.device.unanswered
+    return f.faults == ("replay",) and asked is not None and asked[0] == f.ip and f.now - asked[1] <= MIN2
 
 
 def _from_one_place(f: Facts) -> bool:

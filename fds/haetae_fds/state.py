@@ -128,7 +128,7 @@ class Place:
 class Device:
     """A device whose signature was verified at least once."""
 
-    __slots__ = ("client", "good_at", "homes", "hot", "owner", "seen", "signups", "ver")
+    __slots__ = ("client", "good_at", "homes", "hot", "owner", "seen", "signups", "unanswered", "ver")
 
     def __init__(self) -> None:
         self.seen = 0
@@ -139,6 +139,7 @@ class Device:
         self.client: str | None = None
         self.owner: str | None = None
         self.signups: Recent | None = None
+        self.unanswered: tuple[str, int] | None = None
 
 
 class Account:

@@ -24,7 +24,7 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     if f.trusted and incident:
         return None
     proven = f.event.dev_v and "replay" not in mine
-    patient = f.trusted or (incident and f.claimed is not None and (proven or _few_claimed(f)))
+    patient = f.trusted or f.repeats or (incident and f.claimed is not None and (proven or _few_claimed(f)))
     count = sum(pair.count[kind].read(f.now, MINUTE) for kind in kinds if kind in pair.count)
     limit = detector.limit(f, TRUSTED if patient else base)
     # A decayed sum is a little below the number of events.

@@ -21,6 +21,22 @@ def test_retries_in_a_storm_are_no_replays() -> None:
     assert made == []
 
 
+def test_who_was_not_answered_may_repeat_on_the_road_and_whoever_only_has_recordings_may_not() -> None:
+    scene, made = Scene(), list[Decision]()
+    abroad = {**scene.stranger(1), "dev": "d30", "dev_v": True, "ja4": "app", "ua": "app", "hdr": "app"}
+    made += scene.send(500, **{**abroad, "nonce": "ok", "sig": "ok", "status": 503})
+    for _ in range(15):
+        made += scene.send(900, **{**abroad, "nonce": "replay", "status": 409})
+    assert made == []
+    for _ in range(4):  # the same person's, sent again from somewhere else
+        made += scene.send(500, **{**abroad, **scene.stranger(2), "nonce": "replay", "status": 409})
+    assert {one.subject.ip for one in acting(made, "replay")} == {"203.0.2.9"}
+    scene.now += 180_000
+    for _ in range(4):  # long after
+        made += scene.send(500, **{**abroad, "nonce": "replay", "status": 409})
+    assert {one.subject.ip for one in acting(made, "replay")} == {"203.0.1.9", "203.0.2.9"}
+
+
 def test_forged_device_ids_of_victims_never_touch_the_victims() -> None:
     scene, made = Scene(), list[Decision]()
     for number in range(60):
