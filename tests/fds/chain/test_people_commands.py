@@ -14,7 +14,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from haetae_cli.ports import ReservedPort
 from haetae_fds.blob import encode_blob, stream_key
 from haetae_fds.event import Event, encode_event
@@ -190,45 +189,3 @@ async def test_metrics_count_and_a_stopped_worker_leaves_a_checkpoint_with_nothi
         await world.attack(2, attempts=30)
         await world.policies(2)
         assert (await world.metrics())['haetae_fds_events_total{shard="0"}'] == 30
-
-
-async def test_incident_reaches_the_log_slack_the_metrics_and_the_decision_log_once(tmp_path: Path) -> None:
-    told: list[str] = []
-
-    async def hook(request: web.Request) -> web.Response:
-        told.append((await request.json())["text"])
-        return web.Response(text="ok")
-
-    app = web.Application()
-    app.router.add_post("/hook", hook)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    secret = tmp_path / "webhook"
-    secret.write_text(f"http://127.0.0.1:{port}/hook")
-    secret.chmod(0o600)
-    try:
-        async with stand(tmp_path, "--slack-webhook-file", str(secret)) as world:
-            now = time.time_ns() // 1_000_000
-            fine = [Event(id=f"n{n}", ts=now + n, gw="app", status=200, ip="11.22.1.9") for n in range(5)]
-            off = [Event(id=f"f{n}", ts=now + 60_000 + n, gw="fast", status=200, ip="11.22.2.9") for n in range(5)]
-            blob = encode_blob(
-                [encode_event(event) for pair in zip(fine, off, strict=True) for event in pair], source="test"
-            )
-            for _ in range(2):
-                await world.client.xadd(stream_key(PREFIX, 0), {b"b": blob})
-            async with asyncio.timeout(20):
-                while not told:  # noqa: ASYNC110 - a webhook is called, it calls nobody
-                    await asyncio.sleep(0.02)
-            await world.attack(1)
-            await world.policies(1)
-            numbers = await world.metrics()
-    finally:
-        await runner.cleanup()
-    (text,) = told
-    assert "the clock of gateway fast is ahead" in text
-    counted = {name: value for name, value in numbers.items() if 'detector="clock_skew"' in name}
-    assert list(counted.values()) == [1.0]
-    assert '"event.reason":"incident"' in (tmp_path / "worker.log").read_text()
