@@ -94,10 +94,12 @@ def decode_subjects(records: Sequence[bytes]) -> list[WireSubject | None] | None
 
 def _each_line(decode: Callable[[bytes], list[_Line]], records: Sequence[bytes]) -> list[_Line] | None:
     lines = b"\n".join(records)
-    if lines.count(b"\n") != len(records) - 1:
+    # Every line an object of its own: the decoder would pass over an empty line, and read two objects of one line or
+    # one that lies in two.
+    if not lines.count(b"\n") == lines.count(b"}\n{") == len(records) - 1:
         return None
     try:
         found = decode(lines)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return found if len(found) == len(records) else None  # an empty line would be passed over
+    return found if len(found) == len(records) else None

@@ -161,3 +161,21 @@ def test_identifier_with_a_letter_that_numbers_are_written_with_elsewhere_is_ref
         text = policy_id(1)[:place] + letter + policy_id(1)[place + 1 :]
         with pytest.raises(PolicyInvalid):
             parse_policy_id(text)
+
+
+@given(st.lists(records().map(encode_record), min_size=2, max_size=5), st.data())
+def test_lines_whose_records_do_not_each_stand_on_their_own_are_read_one_by_one(
+    encoded: list[bytes], data: st.DataObject
+) -> None:
+    blank = data.draw(st.sampled_from([b"", b" ", b"\t\r"]))
+    torn = data.draw(st.sampled_from(["two and none", "none and two", "spread", "moved"]))
+    first, second, *rest = encoded
+    half = first.index(b",") + 1
+    made = {
+        "two and none": [first + second, blank],
+        "none and two": [blank, first + b" " + second],
+        "spread": [first[:half], first[half:] + second],
+        "moved": [first + second[:half], second[half:]],
+    }[torn]
+    assert decode_compacts([*made, *rest]) is None
+    assert decode_compacts(encoded) is not None
