@@ -207,7 +207,7 @@ class Decider:
         if action is not Action.CHALLENGE:
             if held is Action.CHALLENGE and not verdict.trip:
                 return Action.CHALLENGE, False, None
-            milder = self.guards.fits(name, Action.CHALLENGE, hit, f.active, f.now)
+            milder = self.guards.fits(name, Action.CHALLENGE, hit, f.active, f.now, instead=True)
             if milder.broken is None and not verdict.trip:
                 return Action.CHALLENGE, False, f"over budget ({verdict.broken}), so a challenge"
             verdict = milder if milder.broken is not None else verdict

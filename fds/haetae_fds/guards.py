@@ -144,16 +144,19 @@ class Guards:
             return Mode.SHADOW, "not in the share of subjects this detector acts on"
         return Mode.ENFORCE, None
 
-    def fits(self, detector: str, action: Action, hit: int, active: float, now: int) -> Verdict:
+    def fits(
+        self, detector: str, action: Action, hit: int, active: float, now: int, *, instead: bool = False
+    ) -> Verdict:
         """Say whether an action that hits `hit` good users may be taken, and spend what it costs if it may.
 
-        What a detector may do to good users alone is half of what all may. Decisions that match no established
-        identity can do little harm and have a budget of their own.
+        What a detector may do to good users alone is half of what all may. A challenge costs a fifth of a block, unless
+        it stands `instead` of one: a detector that would block so many is probably wrong about them. Decisions that
+        match no established identity can do little harm and have a budget of their own.
         """
         if hit == 0:
             return self._fits_nobody(detector, action, now)
         s, active = self.settings, active * _CERTAIN
-        cost = hit * (CHALLENGE_COST if action is Action.CHALLENGE else 1.0)
+        cost = hit * (CHALLENGE_COST if action is Action.CHALLENGE and not instead else 1.0)
         if cost > max(s.impact_users, s.impact_share * active):
             return Verdict(f"{hit} good users in one decision", trip=False)
         circuit = self.circuits.setdefault(detector, Circuit())
