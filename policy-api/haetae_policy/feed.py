@@ -131,11 +131,13 @@ class FeedFollower:
         self._settled = head
         self._compare_when_settled()
 
-    def feed(self, entry: Entry) -> News | None:
+    def feed(self, entry: Entry, changed: list[bytes] | None = None) -> News | None:
         """Take the next entry of the log; return the change it made to the table, if any.
 
-        Raises FeedCorrupt for a record without an envelope, and is then BROKEN.
+        Raises FeedCorrupt for a record without an envelope, and is then BROKEN; those before it that changed the table
+        are appended to `changed`, which is true even so.
         """
+        changed = [] if changed is None else changed
         if self.state in (FeedState.EMPTY, FeedState.LOADING) or entry.entry_id <= self.entry_id:
             return None
         if entry.epoch != self.epoch:
@@ -154,7 +156,6 @@ class FeedFollower:
             self._break(f"expected entry {self.seq + 1}, got {entry.seq}")
         change: News | None = None
         if isinstance(entry, ManyEntry):
-            changed: list[bytes] = []
             self._put_many(entry.records, changed, seq=entry.seq, step=1)
             change = ArrivedTogether(tuple(changed), last) if changed else None
         elif isinstance(entry, DeleteEntry):

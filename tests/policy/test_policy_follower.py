@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from haetae_policy.changes import Arrived, Delete, News
+from haetae_policy.changes import Arrived, ArrivedTogether, Delete, News
 from haetae_policy.errors import StoreUnavailable
 from haetae_policy.facts import ApiFacts, Facts
 from haetae_policy.feed import FeedState
@@ -347,3 +347,21 @@ async def test_policies_of_a_machine_arrive_as_such(place: tuple[RedisSettings, 
         )
         assert verdict is not None
         assert (verdict.policy_id, verdict.machine, verdict.why, verdict.rate) == (made.id, True, "r4", (5, 60))
+
+
+async def test_policies_before_an_unreadable_one_of_their_entry_are_told_of_as_they_are_enforced(
+    place: tuple[RedisSettings, Redis, PolicyStore],
+) -> None:
+    settings, client, store = place
+    await beat(store)
+    async with running(Worker(settings)) as worker:
+        await worker.feed.wait_following()
+        records = [encode_record(record_of(policy(f"u{number}"))) for number in range(2)]
+        head = await store.head()
+        assert head is not None
+        told_of = b"\n".join([*records, b"{}"]).decode()
+        fields = {"e": head.epoch, "s": str(head.seq + 1), "o": "m", "t": str(now()), "n": "3", "r": told_of}
+        await client.xadd(KEYS.log, {**fields})
+        await until(lambda: worker.feed.status().failures > 0)
+        told = [news for news in worker.changes if isinstance(news, ArrivedTogether)]
+        assert [subject.user for news in told for subject in news.subjects()] == ["u0", "u1"]

@@ -260,7 +260,14 @@ class PolicyFeed:
                 follower.reject(str(error))
                 raise
             before = follower.seq
-            self._announce(follower.feed(entry))
+            changed: list[bytes] = []
+            try:
+                news = follower.feed(entry, changed)
+            except FeedCorrupt:
+                if changed:  # they are enforced, and the snapshot will find them in their place
+                    self._announce(ArrivedTogether(tuple(changed), follower.seq))
+                raise
+            self._announce(news)
             if follower.seq != before:
                 self._newest_ms = entry.at_ms
         if self._newest_ms:
