@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from haetae_policy.changes import Arrived, ArrivedTogether, Delete, News
@@ -360,8 +361,8 @@ async def test_policies_before_an_unreadable_one_of_their_entry_are_told_of_as_t
         head = await store.head()
         assert head is not None
         told_of = b"\n".join([*records, b"{}"]).decode()
-        fields = {"e": head.epoch, "s": str(head.seq + 1), "o": "m", "t": str(now()), "n": "3", "r": told_of}
-        await client.xadd(KEYS.log, {**fields})
+        fields: dict[Any, Any] = {"e": head.epoch, "s": head.seq + 1, "o": "m", "t": now(), "n": 3, "r": told_of}
+        await client.xadd(KEYS.log, fields)
         await until(lambda: worker.feed.status().failures > 0)
         told = [news for news in worker.changes if isinstance(news, ArrivedTogether)]
         assert [subject.user for news in told for subject in news.subjects()] == ["u0", "u1"]

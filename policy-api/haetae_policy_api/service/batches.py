@@ -4,7 +4,8 @@ One long transaction would hold up every gateway that waits for the store. So th
 as one record, with its audit entry: from then on it will happen. Its policies follow in short transactions; whoever
 runs the service finishes what a killed process left (`finish_all`). Before the record is written, nothing happens.
 
-What the ledger refuses later (a subject that became full, a policy that expired meanwhile) is skipped and told.
+What the ledger refuses later is skipped and told: a subject that became full, a policy that expired meanwhile, and in a
+batch that was left behind what rules that are stricter by now do not allow any more.
 """
 
 import os
@@ -63,7 +64,7 @@ async def create_batch(
         if done.answer is not None:
             await finish_all(context, now_ms=now_ms)
             return request.read(done.answer)
-        seq, skipped = await _finish(context, batch_id, news, caller.name, now_ms=now_ms)
+        seq, skipped = await _finish(context, batch_id, news, caller.name, now_ms=now_ms, skipped=[])
     finally:
         context.at_work.discard(batch_id)
     return Answer(status=201, body={**answer.body, "seq": seq, "skipped": skipped})
@@ -86,9 +87,13 @@ async def _finish_each(context: Context, begun: Mapping[str, bytes], *, now_ms: 
     for batch_id, record in begun.items():
         batch = orjson.loads(record)
         policies = [read_policy(document) for document in batch["policies"]]
+        # Rules may have become stricter since: one that breaks them must not keep the others, nor other batches.
+        barred = {policy.id for policy in policies if context.rules.problems(policy)}
+        skipped = [{"id": policy_id, "why": "rules"} for policy_id in await context.store.unknown(sorted(barred))]
+        policies = [policy for policy in policies if policy.id not in barred]
         predictions = context.traffic.preview_many(policies, now_ms=now_ms)
         news = _new(list(zip(policies, predictions, strict=True)), now_ms=now_ms)
-        await _finish(context, batch_id, news, batch["by"], now_ms=now_ms)
+        await _finish(context, batch_id, news, batch["by"], now_ms=now_ms, skipped=skipped)
     return len(begun)
 
 
@@ -131,10 +136,16 @@ def _new(judged: Sequence[tuple[Policy, Preview]], *, now_ms: int) -> list[NewPo
 
 
 async def _finish(
-    context: Context, batch_id: str, news: Sequence[NewPolicy], by: str, *, now_ms: int
+    context: Context,
+    batch_id: str,
+    news: Sequence[NewPolicy],
+    by: str,
+    *,
+    now_ms: int,
+    skipped: Sequence[dict[str, str]],
 ) -> tuple[int, list[dict[str, str]]]:
     seq = 0
-    skipped: list[dict[str, str]] = []
+    skipped = list(skipped)
     for start in range(0, len(news), CHUNK):
         chunk_seq, chunk_skipped = await _store_chunk(
             context, list(news[start : start + CHUNK]), by, batch_id, now_ms=now_ms
