@@ -13,15 +13,21 @@ from haetae_policy.io.keys import Keys
 from haetae_policy.io.ledger import Ledger, NewPolicy, Operation, PutPolicy
 from haetae_policy.io.refusals import Refusal
 from haetae_policy.io.store import PolicyStore, StoreSettings
+from haetae_policy.network import parse_network
 from haetae_policy.parse import parse_policy
+from haetae_policy.protected import Protected
 from haetae_policy_api.errors import TooMany
 from haetae_policy_api.io.feed import MOST_SNAPSHOTS, Feed
 from haetae_policy_api.io.keeper import watch_refusals
+from haetae_policy_api.roles import WRITE, Caller
+from haetae_policy_api.service.changes import create
 from haetae_policy_api.service.listing import audit_verify
+from haetae_policy_api.settings import Settings
+from haetae_policy_api.traffic import TrafficRing
 from redis.asyncio import Redis
 
 from tests.policy.policy_strategies import document
-from tests.policy_api.test_policy_endpoints import EVERYONE, POLICY, World, events
+from tests.policy_api.test_policy_endpoints import CALLERS, EVERYONE, POLICY, World, events, make_context
 from tests.policy_api.test_policy_endpoints import world as world
 
 NOW = 1_777_629_600_000
@@ -165,3 +171,27 @@ async def test_machine_that_asks_without_end_leaves_people_room_to_ask(world: Wo
     assert asked == [202, 202, 429]
     asked = [(await world.send("analyst", "POST", "/v1/policies", wide)).status_code for _ in range(3)]
     assert asked == [202, 202, 429]
+
+
+async def test_block_that_may_not_be_stored_any_more_and_refuses_too_many_ends_and_the_next_one_is_still_looked_at(
+    client: Redis,
+) -> None:
+    ring = TrafficRing(most=10_000, span_ms=900_000)
+    ring.add(events(1000) + events(2, ip="198.51.100.9"))
+    now_ms = int(time.time() * 1000)
+    before = make_context(client, ring, Settings(prefix="t:", share_least=100))
+    made = []
+    for number, caller in ((100, Caller(name="r1", scopes=frozenset({WRITE}))), (113, CALLERS["analyst"])):
+        asked = {**POLICY, "subject": {"ip": f"198.51.{number}.0/24"}}
+        made.append((await create(before, asked, caller, now_ms=now_ms)).body["policy"]["id"])
+    listed = Protected(networks=(parse_network("198.51.100.0/28"),))
+    after = make_context(client, ring, Settings(prefix="t:", share_least=100, protected=listed))
+    for policy_id in made:
+        for number in range(300):
+            facts = {"ip": f"198.51.100.{number % 200}"}
+            refusal = Refusal(policy_id=policy_id, action="block", why="fds", at_ms=now_ms, facts=facts)
+            await after.refusals.record(f"{policy_id}{number}", refusal)
+    assert set(await watch_refusals(after, now_ms=now_ms)) == set(made)
+    assert (await after.store.ended(made[0])).by == "guard"
+    assert (await after.store.get(made[1])).mode.value == "shadow"
+    assert await watch_refusals(after, now_ms=now_ms) == []

@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 from haetae_policy.audit import AuditNote
 from haetae_policy.errors import PolicyError, PolicyNotFound
-from haetae_policy.io.ledger import Operation, PutPolicy, Side, SideWrite
+from haetae_policy.io.ledger import EndPolicy, Operation, PutPolicy, Side, SideWrite
 from haetae_policy.model import Mode
 
 from haetae_policy_api.errors import ApiProblem
@@ -103,14 +103,21 @@ async def _roll_back(context: Context, policy_id: str, raw: bytes, *, hits: int,
     changed_ms = max(held.changed_ms, now_ms - now_ms % 1000)
     changed = replace(held, mode=Mode.SHADOW, version=held.version + 1, changed_ms=changed_ms)
     details = {"hits": hits, "predicted": orjson.loads(raw), "version": changed.version}
+    # One that stricter rules bar by now cannot be stored again, not even to watch: it goes.
+    barred = bool(context.rules.problems(changed))
     operations: list[Operation] = [
-        PutPolicy(policy=changed, expected=held.version),
+        EndPolicy(policy=held, by="guard") if barred else PutPolicy(policy=changed, expected=held.version),
         SideWrite(side=Side.WATCHED, name=policy_id, value=None, expected=raw),
         AuditNote(actor="guard", action="roll_back", target=policy_id, details=details),
     ]
     done = await context.ledger.commit(operations, now_ms=now_ms, epoch_randomness=epoch())
     if not done.refused:
-        _LOG.warning("policy %s refused %d requests, far more than predicted: it only watches now", policy_id, hits)
+        _LOG.warning(
+            "policy %s refused %d requests, far more than predicted: it %s",
+            policy_id,
+            hits,
+            "ended" if barred else "only watches now",
+        )
     return not done.refused
 
 
