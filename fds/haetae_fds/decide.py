@@ -1,7 +1,8 @@
 """From findings to decisions: mode, guards, budgets, merging, time to live.
 
 Rules kept: a victim is never the subject; what is shared is never refused whole; what people must approve arrives as
-an alert with the proposed operation; an over-budget block becomes a challenge. Not here: detection, delivery.
+an alert with the proposed operation; an over-budget block becomes a challenge. What acts and what is only written down
+know nothing of each other, so that a detector in shadow changes nothing for the others. Not here: detection, delivery.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from haetae_fds.settings import EngineSettings
 from haetae_fds.state import HOUR, MIN10, MINUTE, SETTLED
 
 if TYPE_CHECKING:
+    from haetae_fds.event import Event
     from haetae_fds.features import Features
 
 ESCALATE_AFTER = MINUTE
@@ -40,13 +42,15 @@ class Decider:
         self.features = features
         self.guards = Guards(settings)
         self.ledger = Ledger()
+        self.noted = Ledger()
         self._incidents: list[Decision] = []
 
     def decide(self, f: Facts, findings: list[Finding]) -> list[Decision]:
         """Return the decisions of one event, strongest first for equal subjects."""
         made = []
         for finding in findings:
-            self._heat(f)
+            if self.counts(finding):
+                self._heat(f)
             last = None
             for subject in finding.subjects:
                 paid = False
@@ -64,6 +68,25 @@ class Decider:
             self._incidents = []
         return made
 
+    def counts(self, finding: Finding) -> bool:
+        """Say whether a finding may have a bearing on anything but itself: not while its detector is in shadow beside
+        others that act.
+        """
+        if finding.shadow is not None:
+            return False
+        return self.guards.overall_mode is not Mode.ENFORCE or self.guards.mode_of(finding.detector) is Mode.ENFORCE
+
+    def attempts(self, event: Event, ip: str, net: str, client: str | None, now: int) -> list[Decision]:
+        """Count a refused attempt; extend what is still being run against and near its end."""
+        return [made for ledger in self._ledgers for made in ledger.attempts(event, ip, net, client, now)]
+
+    @property
+    def _ledgers(self) -> tuple[Ledger, Ledger]:
+        return self.ledger, self.noted
+
+    def _in(self, mode: Mode) -> Ledger:
+        return self.ledger if mode is Mode.ENFORCE else self.noted
+
     def adopt(self, settings: EngineSettings, features: Features) -> None:
         """Go on under these settings after saved state was loaded."""
         self.settings, self.features = settings, features
@@ -71,40 +94,41 @@ class Decider:
 
     def switch(self, overall: Mode | None, detectors: Mapping[str, Mode]) -> None:
         """Set the modes that stand above the settings', and forget what was decided in other ones."""
-        before = {entry.detector: self.guards.mode_of(entry.detector) for entry in self.ledger.active.values()}
+        entries = [entry for ledger in self._ledgers for entry in ledger.active.values()]
+        before = {entry.detector: self.guards.mode_of(entry.detector) for entry in entries}
         self.guards.switch(overall, detectors)
         changed = {name for name, mode in before.items() if mode is not self.guards.mode_of(name)}
-        for entry in [entry for entry in self.ledger.active.values() if entry.detector in changed]:
-            self.ledger.remove(entry.pid)
+        for entry in [entry for entry in entries if entry.detector in changed]:
+            self._in(entry.mode).remove(entry.pid)
 
     def damp(self, detector: str, subject: Subject, until: int) -> None:
         """Forget what a detector decided on a subject, and keep it in shadow until then."""
         self.guards.damp(detector, subject, until)
-        for entry in [e for e in self.ledger.active.values() if e.detector == detector and e.subject == subject]:
-            self.ledger.remove(entry.pid)
+        for ledger in self._ledgers:
+            for entry in [e for e in ledger.active.values() if e.detector == detector and e.subject == subject]:
+                ledger.remove(entry.pid)
 
     def cancel(self, f: Facts) -> list[Decision]:
         """Take back what stands against an account at the address where its owner has just proved to be."""
-        taken = []
-        for pid in list(self.ledger.by_key.get(f"account {f.event.acct}", ())):
-            entry = self.ledger.active[pid]
-            if entry.subject.ip != f.ip or entry.exp <= f.now:
-                continue
-            taken.append(self._take_back(f, entry, "the account's owner signed in from a known device"))
-        return taken
+        why = "the account's owner signed in from a known device"
+        found = [
+            ledger.active[pid] for ledger in self._ledgers for pid in ledger.by_key.get(f"account {f.event.acct}", ())
+        ]
+        return [self._take_back(f, entry, why) for entry in found if entry.subject.ip == f.ip and entry.exp > f.now]
 
     def _excuse(self, f: Facts, kind: str) -> list[Decision]:
         """Take back what was asked of strangers where others live for faults that turn out to be our own mistake."""
         why = f"many established devices have this fault ({kind}), so it is no stranger's"
         return [
             self._take_back(f, entry, why)
-            for entry in list(self.ledger.active.values())
+            for ledger in self._ledgers
+            for entry in list(ledger.active.values())
             if entry.detector in _OF_FAULTS and entry.action is Action.CHALLENGE and entry.exp > f.now
             and f.now - entry.since < MIN10 and (entry.api is None or entry.api.gateway in (None, f.event.gw))
         ]  # fmt: skip
 
     def _take_back(self, f: Facts, entry: Active, why: str) -> Decision:
-        self.ledger.remove(entry.pid)
+        self._in(entry.mode).remove(entry.pid)
         return Decision(
             ts=f.now, op=Op.DEL, mode=entry.mode, action=entry.action, subject=entry.subject, api=entry.api,
             exp=f.now, detector=entry.detector, pid=entry.pid, ver=entry.ver + 1, events=(f.event.id,),
@@ -119,13 +143,6 @@ class Decider:
             # Events without a usable address name nobody by it.
             return None
         pid = policy_id(subject, api, Action.ALERT if finding.action is Action.ALERT else Action.BLOCK)
-        live = self.ledger.live(pid, now)
-        action = finding.action
-        if live is not None:
-            if finding.rate is not None and live.action is not Action.BLOCK and now - live.since > ESCALATE_AFTER:
-                action = Action.BLOCK
-            if live.mode is Mode.ENFORCE and STRENGTH[live.action] >= STRENGTH[action]:
-                return None
         mode, note = self.guards.mode(finding.detector, subject, now)
         if mode is Mode.OFF:
             return None
@@ -133,29 +150,31 @@ class Decider:
             mode, note = Mode.SHADOW, "too little is known yet to act on so broad a subject"
         if mode is Mode.ENFORCE and finding.shadow is not None:
             mode, note = Mode.SHADOW, finding.shadow
-        held = live.action if live is not None and live.mode is Mode.ENFORCE else None
+        live, action = self._in(mode).live(pid, now), finding.action
+        if live is not None and finding.rate is not None and now - live.since > ESCALATE_AFTER:
+            action = Action.BLOCK
+        if self._stands(pid, action, mode, now):
+            return None
+        held = live.action if live is not None and mode is Mode.ENFORCE else None
         action, approval, guard = self._guarded(f, finding, subject, action, mode, held=held, paid=paid)
         if guard is not None and guard.startswith(_SHADOWED):
             mode = Mode.SHADOW
-        if (
-            live is not None
-            and STRENGTH[live.action] >= STRENGTH[action]
-            and not (live.mode is Mode.SHADOW and mode is Mode.ENFORCE)
-        ):  # what stands in shadow keeps nobody out
+        if self._stands(pid, action, mode, now):
             return None
-        note = guard or note
+        ledger = self._in(mode)
+        live, note = ledger.live(pid, now), guard or note
         hosting = f.place is not None and f.place.kind in ("hosting", "vpn/tor")
         cap = cap_of(subject, pop=f.pop, hosting=hosting)
-        life, _ = self.ledger.lifetime(subject, finding.ttl, cap, now)
+        life, _ = ledger.lifetime(subject, finding.ttl, cap, now)
         ver = 1 if live is None else live.ver + 1
-        self.ledger.add(
+        ledger.add(
             Active(
                 pid=pid, subject=subject, api=api, action=action, mode=mode, detector=finding.detector,
                 since=now, exp=now + life, base=life, cap=max(cap, life), ver=ver, campaign=finding.campaign,
                 attempts=Decay(), keys=keys_of_subject(subject),
             )
         )  # fmt: skip
-        if action in (Action.BLOCK, Action.CHALLENGE):
+        if mode is Mode.ENFORCE and action in (Action.BLOCK, Action.CHALLENGE):
             self._offender(f, subject)
         return Decision(
             ts=now, op=Op.PUT, mode=mode, action=action, subject=subject, api=api, exp=now + life,
@@ -164,6 +183,12 @@ class Decider:
             rate=finding.rate if action is Action.THROTTLE else None, approval=approval,
             proposal=finding.proposal or ("block" if approval else None), campaign=finding.campaign,
         )  # fmt: skip
+
+    def _stands(self, pid: str, action: Action, mode: Mode, now: int) -> bool:
+        """Say whether something as strong is in force, or for a decision in shadow is written down."""
+        ledgers = (self.ledger,) if mode is Mode.ENFORCE else self._ledgers
+        entries = (ledger.live(pid, now) for ledger in ledgers)
+        return any(entry is not None and STRENGTH[entry.action] >= STRENGTH[action] for entry in entries)
 
     def _guarded(
         self,
@@ -268,7 +293,7 @@ class Decider:
         limit = WIDEN_RARE if rare else WIDEN_POPULAR
         wider = replace(
             finding, subjects=(), action=Action.BLOCK if rare else Action.CHALLENGE, rate=None,
-            api=api if api is not None else api_ref(f),
+            api=api if api is not None or rare else api_ref(f),
             what=f"{finding.what}; it goes on from other addresses with one client",
             numbers=(*finding.numbers, Number(name="addresses refused", value=count, limit=limit)),
         )  # fmt: skip

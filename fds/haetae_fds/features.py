@@ -13,10 +13,11 @@ from typing import Final
 from haetae_fds.address import keys_of
 from haetae_fds.counters import Recent, note
 from haetae_fds.event import Event
-from haetae_fds.facts import DECOY, FAULT, LOGIN, MISSING, SESSION, SIGNUP, USER, Facts
+from haetae_fds.facts import DECOY, FAULT, LOGIN, MISSING, SESSION, USER, Facts
 from haetae_fds.features_browse import update_browse
 from haetae_fds.features_faults import faults_of, update_faults
 from haetae_fds.features_login import home_of, stranger_of, update_login
+from haetae_fds.features_signup import update_signup
 from haetae_fds.novelty import Asked
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import (
@@ -90,11 +91,12 @@ class Features:
             update_faults(self, f)
         elif f.device is not None and event.status is not None and event.status >= 500:
             f.device.unanswered = (f.ip, now)
+        signup = f.api is not None and f.api.signup
+        if signup or (event.auth is None and event.acct is not None):
+            update_signup(self, f)
         if event.auth is not None:
             f.triggers |= LOGIN
             update_login(self, f)
-        elif event.acct is not None or (f.api is not None and f.api.signup):
-            self._signed_up(f)
         if event.status == 404 and event.route is None:
             self._missing(f)
         else:
@@ -178,26 +180,6 @@ class Features:
     def _add_sensitive(self, key: str, api: ApiState) -> None:
         if len(self.sensitive_apis) < 64:
             self.sensitive_apis[key] = api
-
-    def _signed_up(self, f: Facts) -> None:
-        event = f.event
-        refused = event.status is not None and event.status >= 400
-        if f.api is None or not f.api.mutating or (refused and event.acct is None):
-            return
-        name = event.acct or event.user or event.obj or event.id
-        f.triggers |= SIGNUP
-        if event.acct is not None and not refused:
-            self.accounts.touch(event.acct, f.now).made_at = f.now
-        if f.device is not None:
-            if f.device.signups is None:
-                f.device.signups = Recent(MIN10)
-            f.device.signups.add(name, f.now)
-        for place in (f.place, f.net):
-            if place is not None:
-                if place.signups is None or place.made is None:
-                    place.signups, place.made = Recent(MIN10), []
-                place.signups.add(name, f.now)
-                note(place.made, event.id)
 
     def _missing(self, f: Facts) -> None:
         place, event = f.place, f.event

@@ -76,7 +76,8 @@ def _browse(f: Facts, pair: Pair, api: ApiState, alone: bool) -> None:
 
 def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState, alone: bool) -> None:
     event, now = f.event, f.now
-    if browse.objects.add(event.obj or "", now):
+    new = browse.objects.add(event.obj or "", now)
+    if new:
         browse.hour += 1
         browse.alone += alone
         if alone and pair is f.pair and event.san is None:
@@ -91,7 +92,7 @@ def _object(f: Facts, browse: Browse, pair: Pair, api: ApiState, alone: bool) ->
         browse.peak = max(browse.peak, count)
         if count >= _LOOK_OBJECTS or browse.hour >= BUSY_FLOOR:
             f.triggers |= OBJECT
-    if event.status == 403 or event.status == 404:
+    if new and (event.status == 403 or event.status == 404):
         if browse.denied is None:
             browse.denied = Decay()
         denied = browse.denied.add(now, MIN10)
@@ -192,3 +193,9 @@ def busy_group(api: ApiState, group: str, member: str, now: int) -> int:
     api.busy[group] = members
     members.add(member, now)
     return members.count(now)
+
+
+def size_of_group(api: ApiState, group: str, now: int) -> int:
+    """Return how many members the last hour had."""
+    members = api.busy.get(group)
+    return 0 if members is None else members.count(now)

@@ -99,11 +99,23 @@ class Missing:
         self.sample: list[str] = []
 
 
+class Signups:
+    """Names signed up or asked for: at an address, in a network, or (with `ips`) with one client."""
+
+    __slots__ = ("clients", "ips", "names", "sample")
+
+    def __init__(self) -> None:
+        self.names = Recent(MIN10)
+        self.ips = Recent(MIN10)
+        self.clients: dict[str, int] = {}
+        self.sample: list[str] = []
+
+
 class Place:
     """An address (IPv4 address or IPv6 /64) or a network (/24, /48)."""
 
-    __slots__ = ("faults", "fine", "good", "hot", "kind", "logins", "made", "missing", "net", "offenders", "offenses",
-                 "seen", "signups")  # fmt: skip
+    __slots__ = ("faults", "fine", "good", "hot", "kind", "logins", "missing", "net", "offenders", "offenses", "seen",
+                 "signups")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
@@ -115,8 +127,7 @@ class Place:
         self.logins: Logins | None = None
         self.faults: Faults | None = None
         self.missing: Missing | None = None
-        self.signups: Recent | None = None
-        self.made: list[str] | None = None
+        self.signups: Signups | None = None
         self.offenders: Recent | None = None
         self.offenses: list[str] | None = None
 
@@ -216,13 +227,14 @@ class Cluster:
     """All unfamiliar log-ins that look alike (one client fingerprint, or one secret), and who is good with it."""
 
     __slots__ = ("accounts", "accounts_long", "apis", "clients", "failed", "failed_long", "good", "hot", "ips",
-                 "ips_long", "offenders", "ok", "ok_long", "sample", "seen")  # fmt: skip
+                 "ips_long", "offenders", "ok", "ok_long", "sample", "seen", "signups")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
         self.hot = 0
         self.good: Recent | None = None
         self.offenders: Recent | None = None
+        self.signups: Signups | None = None
         self.ips: Recent | None = None
         self.accounts: Recent | None = None
         self.ips_long: Recent | None = None

@@ -1,6 +1,8 @@
 """R2: many secrets tried on one account from one place.
 
-Where the account is at home this is most likely its owner, who is asked for more only after twelve secrets.
+Where the account is at home this is most likely its owner, who is asked for more only after twelve secrets. Elsewhere it
+may be, on the road or with a new telephone: strangers with a client that people have are asked for more before they are
+refused.
 """
 
 from haetae_fds.decision import Action, Subject
@@ -12,6 +14,7 @@ SECRETS = 6
 SLOW_SECRETS = 10
 HOME_SECRETS = 12
 ADDRESSES = 4
+RARE = 0.005
 
 
 class SingleSourceBruteForce(Detector):
@@ -41,7 +44,9 @@ class SingleSourceBruteForce(Detector):
             if tried >= limit and ips.count(f.now) < ADDRESSES:
                 shared = f.pop > 0 or (f.place is not None and f.place.kind == "mobile")
                 subject = at_address(f, account=f.event.acct if shared else None)
-                return self._found(f, tried, limit, Action.BLOCK, subject)
+                people = f.share >= RARE and f.place is not None and f.place.kind not in ("hosting", "vpn/tor")
+                action = Action.CHALLENGE if people and tried < self.limit(f, HOME_SECRETS) else Action.BLOCK
+                return self._found(f, tried, limit, action, subject)
         return None
 
     def _found(self, f: Facts, tried: int, limit: float, action: Action, subject: Subject) -> Finding:

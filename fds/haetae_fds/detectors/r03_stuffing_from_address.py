@@ -5,10 +5,15 @@ accounts on any morning. The slow form is counted over six hours. Lists of stole
 passwords are: accounts whose one secret is repeated are excused, so many that a list gains little by it. A tool
 speaks with one voice: attempts with several clients that people have are given twice as many, and strangers with such a
 client are asked for more rather than refused.
+
+Whoever takes a new address and a new client after every refusal starts anew each time: while addresses where nobody
+lives are being refused one after the other, and the service sees more failures than it ever does, strangers are asked
+for more at the next such address after their first failure.
 """
 
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
+from haetae_fds.features_browse import busy_group, size_of_group
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number, worst
 from haetae_fds.state import HOUR, HOUR6, MIN10, Logins
@@ -23,6 +28,8 @@ REPEATED = 0.2
 EXCUSED = 30
 VOICES = 2
 NETWORK = 2
+HUNTED = 3
+_LIFELESS = "stuffing where nobody lives"
 
 
 class StuffingFromAddress(Detector):
@@ -54,6 +61,8 @@ class StuffingFromAddress(Detector):
         for tried, base, share, least in checks:
             limit, accounts = self.limit(f, base * (VOICES if many else 1)), tried - _excused(f, logins)
             if accounts >= limit and share >= least:
+                if f.api is not None and not f.pop:
+                    busy_group(f.api, _LIFELESS, f.ip, now)
                 numbers = (number("accounts", accounts, limit), number("share of failures", share, least))
                 return Finding(
                     detector=self.name, version=self.version,
@@ -62,7 +71,19 @@ class StuffingFromAddress(Detector):
                     what=f"many accounts are tried from one address where {f.pop} established identities live",
                     numbers=numbers, events=tuple(logins.sample), score=worst(numbers), campaign=f"address {f.net_key}",
                 )  # fmt: skip
-        return self._network(f)
+        return self._network(f) or self._hunted(f, logins)
+
+    def _hunted(self, f: Facts, logins: Logins) -> Finding | None:
+        if f.pop or f.surge is None or f.api is None or f.narrow:
+            return None
+        refused = size_of_group(f.api, _LIFELESS, f.now)
+        if refused < HUNTED or logins.failed.read(f.now, MIN10) <= logins.ok.read(f.now, MIN10):
+            return None
+        numbers = (number("addresses refused", refused, HUNTED), number("failures of the service", *f.surge))
+        return self.found(
+            f, "log-ins fail at one new address after the other", numbers, at_address(f, strangers=True),
+            action=Action.CHALLENGE, api=api_ref(f), events=logins.sample, campaign="one new address after the other",
+        )  # fmt: skip
 
     def _network(self, f: Facts) -> Finding | None:
         """Judge a network's addresses together: who rents one need not use an address twice."""

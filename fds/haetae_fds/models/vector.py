@@ -255,7 +255,7 @@ def _doubt(f: Facts) -> float:
 
 
 def _signups(f: Facts) -> float:
-    place = 0.0 if f.place is None else _n(f.place.signups, f.now)
+    place = 0.0 if f.place is None or f.place.signups is None else _n(f.place.signups.names, f.now)
     device = 0.0 if f.device is None else _n(f.device.signups, f.now)
     return max(place, device)
 

@@ -1,0 +1,119 @@
+"""Attackers who take a new address, client or name each time, and people who look like them for a moment."""
+
+from typing import Any
+
+from haetae_fds import Decision, EngineSettings
+
+from tests.fds.detectors.scene import Scene, acting
+from tests.fds.detectors.test_login_rules import anonymous
+
+SIGNUP = {"api": "POST /people", "route": "join", "status": 201}
+
+
+def app_at(ip: str) -> dict[str, Any]:
+    """Somebody unknown with the app that everybody has."""
+    return {"ip": ip, "asn": 7, "ja4": "app", "ua": "app", "hdr": "app"}
+
+
+def with_client(name: str, ip: str) -> dict[str, Any]:
+    return {"ip": ip, "asn": 7, "ja4": name, "ua": name, "hdr": name}
+
+
+def test_scanner_who_changes_address_is_followed_by_what_it_is() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(80):
+        fields = {**scene.stranger(number // 20), "route": None, "api": f"GET /old/{number}.php", "status": 404}
+        made += scene.send(200, **fields)
+    everywhere = [one for one in acting(made, "scanner") if one.subject.client is not None]
+    assert everywhere[0].subject.to_dict() == {"client": "bot|bot|bot", "untrusted": True}
+    assert everywhere[0].api is None, "it asks for another path each time"
+
+
+def test_sign_ups_that_are_answered_as_log_ins_are_counted_as_sign_ups() -> None:
+    scene, made = Scene(EngineSettings(signup=("POST /people",))), list[Decision]()
+    for number in range(8):
+        made += scene.send(900, **scene.stranger(1), **SIGNUP, acct=f"n{number}", auth="ok", user=f"nu{number}")
+    assert acting(made, "mass_signup")[0].subject.ip == "203.0.1.9"
+    assert acting(made, "mass_signup")[0].action == "block"
+
+
+def test_class_that_signs_up_is_asked_for_more_and_a_tool_is_refused() -> None:
+    scene, made = Scene(EngineSettings(signup=("POST /people",))), list[Decision]()
+    for person in range(40):  # half of the people have another app, so both are popular
+        if person % 2:
+            scene.engine.train(scene.event(**{**scene.at_home(person), "ja4": "old", "ua": "old", "hdr": "old"}))
+    for number in range(30):
+        pupil = with_client("app" if number % 2 else "old", "203.0.77.9")
+        made += scene.send(9_000, **pupil, **SIGNUP, acct=f"pupil{number}")
+    assert [one.action for one in acting(made, "mass_signup")] == ["challenge"]
+    made = []
+    for number in range(8):
+        made += scene.send(9_000, **with_client("app", "203.0.78.9"), **SIGNUP, acct=f"tool{number}")
+    assert [one.action for one in acting(made, "mass_signup")] == ["block"]
+
+
+def test_sign_ups_with_one_strange_client_from_everywhere_are_asked_for_more() -> None:
+    scene, made = Scene(EngineSettings(signup=("POST /people",))), list[Decision]()
+    for number in range(14):
+        made += scene.send(2_000, **scene.stranger(number), **SIGNUP, acct=f"n{number}")
+    (one,) = acting(made, "mass_signup")
+    assert (one.action, one.subject.to_dict()) == ("challenge", {"client": "bot|bot|bot", "untrusted": True})
+    made = []
+    for number in range(14):  # a new release that people have already
+        made += scene.send(2_000, **app_at(f"203.0.{100 + number}.9"), **SIGNUP, acct=f"m{number}")
+    assert made == []
+
+
+def test_program_that_asks_again_and_again_for_what_is_gone_is_no_search() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(200):
+        gone = number % 3 == 0
+        fields = {"api": "GET /p/{id}", "obj": f"o{number % 30}", "status": 404 if gone and number % 30 < 15 else 200}
+        made += scene.send(900, **{**scene.at_home(30), **fields})
+    assert made == []
+
+
+def anew(scene: Scene, turn: int) -> dict[str, Any]:
+    """A new address in a new network with a new client."""
+    return with_client(f"c{turn}", f"{20 + turn // 200}.{turn % 200}.3.4")
+
+
+def quiet_hours(scene: Scene) -> None:
+    """The service has its ordinary failures."""
+    for number in range(60):
+        scene.now += 60_000
+        someone = with_client(f"w{number}", f"9.{number}.1.1")
+        scene.engine.train(scene.event(**someone, **scene.login(number % 40, "bad", f"typo{number}")))
+
+
+def test_new_address_and_client_after_each_refusal_gain_one_try_each_and_people_keep_theirs() -> None:
+    scene, made = Scene(), list[Decision]()
+    quiet_hours(scene)
+    free = []
+    for turn in range(12):
+        before = 0
+        for number in range(10):
+            said = scene.send(400, **anew(scene, turn), **scene.login(f"v{turn}-{number}", "bad", "leaked"))
+            made += said
+            before += 1
+            if acting(said):
+                break
+        free.append(before)
+    assert free[:3] == [8, 8, 8]
+    assert set(free[8:]) == {1}
+    late = acting(made, "stuffing_from_address")[-1]
+    assert (late.action, late.subject.untrusted) == ("challenge", True)
+    # Meanwhile somebody mistypes at home, and at an office where others live.
+    said = scene.send(400, **anonymous(scene.at_home(30)), **scene.login(30, "bad", "typo"))
+    said += scene.send(400, **app_at("198.51.100.7"), **scene.login("newcomer", "bad", "typo"))
+    assert acting(said) == []
+
+
+def test_owner_with_a_new_telephone_on_the_road_is_asked_for_more_before_being_refused() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(9):
+        made += scene.send(5_000, **app_at("203.0.9.9"), **scene.login(30, "bad", f"was-it-{number}"))
+    assert [one.action for one in acting(made, "single_source_brute_force")] == ["challenge"]
+    for number in range(9, 14):
+        made += scene.send(5_000, **app_at("203.0.9.9"), **scene.login(30, "bad", f"was-it-{number}"))
+    assert [one.action for one in acting(made, "single_source_brute_force")] == ["challenge", "block"]
