@@ -85,7 +85,11 @@ class Batch(Strict):
 
     def documents(self) -> list[dict[str, Any]]:
         """Return what was given, for the language's own parser."""
-        return [{name: value for name, value in policy.items() if value is not None} for policy in self.policies]
+        known = NewPolicy.model_fields  # null stands for absence there; of an unknown field it is an error, too
+        return [
+            {name: value for name, value in policy.items() if value is not None or name not in known}
+            for policy in self.policies
+        ]
 
 
 class ExceptionBody(Strict):
