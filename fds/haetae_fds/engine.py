@@ -30,7 +30,7 @@ from haetae_fds.state import MIN10
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5
-_VERSION: Final = 8
+_VERSION: Final = 9
 _MAGIC: Final = b"haetae-fds-state\x01"
 
 
@@ -113,7 +113,7 @@ class Engine:
                 self.scorer.refused(event, now)
             ip, net = keys_of(event.ip) if event.ip is not None else ("", "")
             client = f"{event.ja4 or ''}|{event.ua or ''}|{event.hdr or ''}"
-            return said + self.decider.ledger.attempts(event, ip, net, client, now)
+            return said + self.decider.attempts(event, ip, net, client, now)
         self.counted["used"] += 1
         facts = self.features.update(event, now)
         if not facts.triggers:
@@ -132,10 +132,11 @@ class Engine:
                 settle_login(facts)
             return said
         findings = self._ask(facts)
-        if isinstance(self.scorer, Learner):
-            findings += self.scorer.findings(facts)
-        self._learn(facts, findings)
-        if facts.passed and not any(finding.detector == "takeover" for finding in findings):
+        heard = [finding for finding in findings if self.decider.counts(finding)]
+        own = self.scorer.findings(facts) if isinstance(self.scorer, Learner) else []
+        findings += own
+        self._learn(facts, heard + own)
+        if facts.passed and not any(finding.detector == "takeover" for finding in heard):
             settle_login(facts)
             if facts.known_device:
                 said += self.decider.cancel(facts)

@@ -94,9 +94,14 @@ class Guards:
 
     def mode_of(self, detector: str) -> Mode:
         """Return the more cautious of what holds for everything and for this detector."""
-        overall = self.settings.mode if self.overall is None else self.overall
+        overall = self.overall_mode
         one = self.switched.get(detector) or self.settings.of(detector).mode
         return min(overall, one, key=_CAUTION.index)
+
+    @property
+    def overall_mode(self) -> Mode:
+        """Return what holds for everything."""
+        return self.settings.mode if self.overall is None else self.overall
 
     def switch(self, overall: Mode | None, detectors: Mapping[str, Mode]) -> None:
         """Set the modes that stand above those of the settings."""

@@ -43,12 +43,18 @@ class Standing:
 
 @dataclass(slots=True)
 class Live:
-    """The policies that decisions have made and that have not ended, by what they are about.
+    """The policies that decisions have made and that have not ended, by what they are about and whether they act: one
+    that is only written down takes nothing away from one that acts.
 
     Part of a checkpoint: it must agree with the engine about what stands.
     """
 
     held: dict[str, Standing] = field(default_factory=dict)
+
+    def forget(self, pid: str) -> None:
+        """Drop what stands about this."""
+        self.held.pop(pid, None)
+        self.held.pop(_noted(pid), None)
 
     def forget_ended(self, now_ms: int) -> None:
         """Drop what has ended."""
@@ -77,20 +83,21 @@ def effect_of(decision: Decision, live: Live) -> Effect | None:
         return _asked(decision)
     if decision.action is Action.ALERT or decision.approval or decision.mode is Mode.OFF:
         return None
-    held = live.held.get(decision.pid)
+    key = decision.pid if decision.mode is Mode.ENFORCE else _noted(decision.pid)
+    held = live.held.get(key)
     if decision.op is Op.DEL:
-        live.held.pop(decision.pid, None)
+        live.held.pop(key, None)
         return None if held is None else Effect(kind="revoke", policy_id=held.policy_id, expires_ms=decision.ts)
     expires_ms = -(-decision.exp // 1000) * 1000
     stands = held is not None and held.expires_ms > decision.ts
     if decision.op is Op.EXTEND and held is not None and stands:
         expires_ms = max(held.expires_ms, expires_ms)
-        live.held[decision.pid] = replace(held, expires_ms=expires_ms, decided_ms=decision.ts)
+        live.held[key] = replace(held, expires_ms=expires_ms, decided_ms=decision.ts)
         return Effect(kind="extend", policy_id=held.policy_id, expires_ms=expires_ms)
     if expires_ms <= decision.ts:
         return None
     name = policy_name(decision)
-    live.held[decision.pid] = Standing(
+    live.held[key] = Standing(
         policy_id=name,
         expires_ms=expires_ms,
         detector=decision.detector,
@@ -102,9 +109,13 @@ def effect_of(decision: Decision, live: Live) -> Effect | None:
         policy_id=name,
         expires_ms=expires_ms,
         document=policy_document(decision, expires_ms),
-        # A challenge that became a block, a shadow that now acts: the new policy first, then the old one goes.
+        # A challenge that became a block: the new policy first, then the old one goes.
         replaces=held.policy_id if held is not None and stands and held.policy_id != name else None,
     )
+
+
+def _noted(pid: str) -> str:
+    return f"{pid} shadow"
 
 
 def _asked(decision: Decision) -> Effect | None:

@@ -124,14 +124,14 @@ class Effects:
         What people took back, and what ended, the store knows as ended, and so it stays.
         """
         now_ms = self._clock_ms()
-        standing = {one.policy_id: (pid, one) for pid, one in live.held.items() if one.expires_ms > now_ms}
+        standing = {one.policy_id: one for one in live.held.values() if one.expires_ms > now_ms}
         before = self.made
         for policy_id in await self._store.unknown([name for name in standing if name not in but]):
-            await self._put_again(*standing[policy_id], now_ms)
+            await self._put_again(standing[policy_id], now_ms)
         if self.made > before:
             _log.error("the store had lost %d policies of detectors: they are in force again", self.made - before)
 
-    async def _put_again(self, pid: str, one: Standing, now_ms: int) -> None:
+    async def _put_again(self, one: Standing, now_ms: int) -> None:
         document = orjson.loads(one.document)
         mode = min(await self._modes.of(one.detector), Mode(document["mode"]), key=CAUTION.index)
         if mode is Mode.OFF:
@@ -150,7 +150,7 @@ class Effects:
             return
         told = policy.to_dict()
         told.pop("evidence")
-        details = {"policy": told, "decision": pid}
+        details = {"policy": told, "decision": document["evidence"]["decision"]}
         note = AuditNote(actor=_actor(one.detector), action="restore", target=policy.id, details=details)
         await self._commit([PutPolicy(policy=policy, expected=0), note], now_ms)
 

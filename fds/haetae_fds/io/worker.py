@@ -404,7 +404,7 @@ class ShardWorker:
             self._label = entry
             if label is not None and label.word is Word.FALSE_ALARM:
                 self.engine.damp(label.detector, label.subject, label.at_ms + DAMPED_MS)
-                self._live.held.pop(label.decision, None)
+                self._live.forget(label.decision)
                 self._changed = True
             elif label is not None:
                 self.engine.confirm(label.detector, label.subject)
