@@ -4,6 +4,7 @@ Rules kept: strict YAML (no aliases, no key twice), unknown names are errors: a 
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def read_protected(path: Path | None) -> Protected:
 
 
 def protected_of(config: Path) -> Path | None:
-    """The list of a folder of gateways, if it has one."""
+    """The list of a folder of gateways, if it has one. A link that leads nowhere is one, which cannot be read then."""
     path = config / FILE
-    return path if path.exists() else None
+    return path if os.path.lexists(path) else None
 
 
 def _plain(node: Node) -> Any:

@@ -76,6 +76,12 @@ def test_file_that_is_not_there_is_an_error_and_no_file_is_none(tmp_path: Path) 
     assert protected_of(tmp_path) is None
 
 
+def test_link_that_leads_nowhere_is_an_unreadable_list_and_not_none(tmp_path: Path) -> None:
+    (tmp_path / "protected.yaml").symlink_to(tmp_path / "gone" / "protected.yaml")
+    with pytest.raises(InputInvalid, match="cannot read"):
+        read_protected(protected_of(tmp_path))
+
+
 def test_file_of_the_sample_configuration_is_found_and_can_be_read() -> None:
     path = protected_of(SAMPLE)
     assert path is not None

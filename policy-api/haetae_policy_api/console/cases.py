@@ -15,7 +15,7 @@ from haetae_policy_api.service import explain, listing
 from haetae_policy_api.service.context import Context
 
 _LOOKED_AT: Final = 500
-_BEGINNINGS: Final = ("create", "approve")
+_BEGINNINGS: Final = ("create", "approve", "restore")
 
 
 async def open_cases(

@@ -5,8 +5,10 @@ import re
 
 import pytest
 from haetae_fds.io.feedback import Labels, Word
+from haetae_policy.audit import AuditNote
 from haetae_policy.io.commands import Commands
 from haetae_policy.io.keys import Keys
+from haetae_policy.io.ledger import PutPolicy
 from redis.asyncio import Redis
 
 from tests.policy_api.console.desk import Console, decision, evidence, now_ms, policies_in_force
@@ -80,6 +82,18 @@ async def test_case_is_judged_after_its_policy_has_ended_and_teaches_the_same(
     assert ("confirmed" if word == "confirm" else "false alarm") in judged
     trail = (await desk.get("app", "/v1/audit")).json()["entries"]
     assert [entry["target"] for entry in trail if entry["action"] == f"case.{word}"] == [case]
+
+
+async def test_case_whose_policy_was_put_back_after_a_loss_is_listed_when_it_has_ended(desk: Console) -> None:
+    """The store lost policy and trail; only the entry of the restoring is there."""
+    case = (await desk.policy(machine=True, evidence=evidence()))["policy"]["id"]
+    policy = await desk.context.store.get(case)
+    await desk.client.flushall()
+    note = AuditNote(actor="fds:r1", action="restore", target=case, details={"policy": policy.to_dict()})
+    put = PutPolicy(policy=policy, expected=0)
+    await desk.context.ledger.commit([put, note], now_ms=now_ms(), epoch_randomness=b"12345678")
+    await end_case(desk, case, "revoked")
+    assert f"/cases/{case}/judge" in (await desk.get("ana", "/cases?state=ended")).text
 
 
 async def test_case_that_nobody_remembers_any_more_cannot_be_judged(desk: Console, client: Redis) -> None:
