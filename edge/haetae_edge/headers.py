@@ -30,6 +30,8 @@ HOP_BY_HOP: Final = frozenset(
 )
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
+_EVENTS: Final = b"text/event-stream"
+
 #: Written by this gateway from what it knows; inbound copies never pass (RFC 7239 section 8.1).
 FORWARDED: Final = frozenset(
     {
@@ -217,3 +219,8 @@ def is_gateways_own(name: bytes) -> bool:
 def write_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Header lines, each ending in CRLF, in order."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def is_event_stream(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether these are the fields of an answer that is a stream of events."""
+    return any(name == b"content-type" and value.lower().startswith(_EVENTS) for name, value in fields)

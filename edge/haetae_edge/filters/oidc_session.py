@@ -21,7 +21,7 @@ from haetae_edge.services import required
 from haetae_edge.staff.cookies import foreign_cookies, set_session, without_our_cookies
 from haetae_edge.staff.gate import StaffGate, login_required
 from haetae_edge.staff.navigation import is_socket, wants_events
-from haetae_edge.staff.origins import check_origin, parse_web_origin
+from haetae_edge.staff.origins import check_origin, parse_web_origin, without_leave
 from haetae_edge.staff.ports import Session
 from haetae_edge.staff.present import Presenter, login_path, return_to
 from haetae_edge.staff.presets import (
@@ -185,7 +185,8 @@ class _Door:
     def answer(self, exchange: Exchange, response: Response) -> None:
         """The way out: no cookie of our names from the tool, the new ticket, the form of refusals."""
         if response.problem is None:
-            response.fields = without_our_cookies(response.fields)
+            request, fields = exchange.request, without_our_cookies(response.fields)
+            response.fields = without_leave(fields, request, own=self._gate.origin(request), allowed=self._allowed)
         else:
             origin = self._gate.origins.get(exchange.request.authority.value)
             step_up = self._route if exchange.state.get(_STEP_UP) else None

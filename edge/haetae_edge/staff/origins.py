@@ -3,7 +3,8 @@
 `Sec-Fetch-Site` says it without doubt where it is sent (a page without referrers has `Origin: null` on its own forms);
 `Origin` is the older word for it. Whoever says neither while changing something is refused: a browser always says one.
 Opening an event stream is held to the same pages: what a tool says about CORS must not give a foreign page one. There
-neither word is no foreign page either, for older browsers say nothing to their own origin.
+neither word is no foreign page either, for older browsers say nothing to their own origin. A page may ask for a stream
+without naming its type, so what a tool answers with a stream loses its leave for foreign origins, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from haetae_edge.errors import Refusal
-from haetae_edge.headers import is_safe_value
+from haetae_edge.exchange import Fields
+from haetae_edge.headers import is_event_stream, is_safe_value
 from haetae_edge.request import Request
 from haetae_edge.staff.navigation import single, wants_events
 from haetae_edge.target import parse_authority
@@ -55,6 +57,15 @@ def check_origin(request: Request, *, own: str, allowed: frozenset[str]) -> None
     stated = request.values.get(b"origin", [b"null"])
     if site not in (b"same-origin", b"none") or stated != [b"null"]:
         raise Refusal("foreign-origin", reason="origin" if b"origin" in request.values else "fetch-site")
+
+
+def without_leave(fields: Fields, request: Request, *, own: str, allowed: frozenset[str]) -> Fields:
+    """The fields of a tool's answer; of an event stream to a foreign origin those without what CORS would allow."""
+    if b"origin" not in request.values or not is_event_stream(fields):
+        return fields
+    if allowed_origin(request, allowed | {own}) is not None:
+        return fields
+    return [pair for pair in fields if not pair[0].startswith(b"access-control-")]
 
 
 def allowed_origin(request: Request, allowed: frozenset[str]) -> str | None:

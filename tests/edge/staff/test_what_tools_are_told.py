@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.edge.staff.staff_office import COOKIE, SCRIPT, staff_world
+from tests.simulator.upstream import ok
 
 OWN = b"Origin: https://tool.test\r\n"
 
@@ -172,6 +173,23 @@ async def test_event_stream_opens_for_the_tools_own_pages_and_listed_origins_onl
     async with staff_world(door, signed_in=True) as staff:
         answer = await staff.ask(b"GET /events", b"Accept: %b\r\n" % accept, fields, COOKIE)
         assert (answer.status, len(staff.edge.upstream.requests)) == ((200, 1) if allowed else (403, 0))
+
+
+@pytest.mark.parametrize("origin", [b"https://evil.tool.test", b"null", b"https://ui.test", b"https://tool.test"])
+@pytest.mark.parametrize("kind", [b"Text/Event-Stream; charset=utf-8", b"application/json"])
+async def test_stream_that_was_asked_for_as_anything_is_not_readable_for_a_foreign_page_whatever_the_tool_allows(
+    origin: bytes, kind: bytes
+) -> None:
+    door = OidcSession(allowed_origins=("https://ui.test",))
+    async with staff_world(door, signed_in=True) as staff:
+        leave = (b"Access-Control-Allow-Origin: " + origin, b"Access-Control-Allow-Credentials: true")
+        staff.edge.upstream.on("/tail", ok(b"data: 1\n\n", b"Content-Type: " + kind, *leave))
+        sent = b"Accept: */*\r\nSec-Fetch-Site: same-site\r\nOrigin: %b\r\n" % origin
+        answer = await staff.ask(b"GET /tail", sent, COOKIE)
+        assert answer.status == 200
+        told = [name for name, _ in answer.fields if name.startswith(b"access-control-")]
+        foreign = origin in (b"https://evil.tool.test", b"null")
+        assert bool(told) is not (foreign and kind != b"application/json")
 
 
 @pytest.mark.parametrize(

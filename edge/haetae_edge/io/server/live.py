@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from haetae_edge.exchange import Exchange, Fields
+from haetae_edge.headers import is_event_stream
 
 _ROUND_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.5
@@ -25,7 +26,6 @@ _MAY_BE_CUT: Final = frozenset({"GET", "HEAD"})
 #: Close codes: RFC 6455 section 7.4.1 (policy violation), and one of the range for applications that browsers hand on.
 POLICY_CLOSE: Final = 1008
 SIGNED_OUT_CLOSE: Final = 4401
-_EVENTS: Final = b"text/event-stream"
 
 #: Ends an upgraded connection with this close code and reason.
 End = Callable[[int, bytes], None]
@@ -72,7 +72,7 @@ class LiveStreams:
 
     def add_stream(self, exchange: Exchange, connection: Serving, fields: Fields) -> bool:
         """Watch an answer that streams, if it may outlive what its caller proved; returns whether it is watched."""
-        if exchange.caller.good_until is None or not _is_event_stream(fields):
+        if exchange.caller.good_until is None or not is_event_stream(fields):
             return False
         self._expire(exchange, _cut(connection))
         return True
@@ -143,7 +143,3 @@ class LiveStreams:
 
 def _cut(connection: Serving) -> End:
     return lambda code, reason: connection.abort()
-
-
-def _is_event_stream(fields: Fields) -> bool:
-    return any(name == b"content-type" and value.lower().startswith(_EVENTS) for name, value in fields)
