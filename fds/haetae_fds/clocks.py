@@ -47,13 +47,14 @@ class Clocks:
         if self.jump is not None:
             jumper, before, to = self.jump
             if gateway == jumper:
-                if to - before > _WILD and abs(ts - before) <= LATE:
+                if to - ts > _WILD and ts >= before - LATE:
                     # Its own clock has come back: one wild time must not make everything after it late.
                     self.jump = None
                     return max(before, ts)
             else:
                 self.jump = None
-                if ts < to - AHEAD and ts <= before + AHEAD:
+                # After a real gap others speak from near its end, or are late from before it.
+                if ts < to - AHEAD and (ts <= before + AHEAD or ts < to - LATE):
                     if len(self.fast) < _MAX_GATEWAYS:
                         self.fast[jumper] = 0
                     return max(before, ts)

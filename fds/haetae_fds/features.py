@@ -158,7 +158,7 @@ class Features:
         event = f.event
         if event.api is None and event.route is None:
             return
-        f.api_key = f"{event.gw} {event.api or event.route}"
+        f.api_key = event.api or event.route or ""
         known = self.apis.get(f.api_key)
         api = f.api = self.apis.touch(f.api_key, f.now)
         if known is None:
@@ -169,6 +169,8 @@ class Features:
             if self._sensitive.match(name) is not None:
                 api.sensitive = True
                 self._add_sensitive(f.api_key, api)
+        elif api.gw != event.gw or api.route != event.route:
+            _seen_elsewhere(api, event)
         api.requests += 1
         if f.user is not None:
             api.by_users += 1
@@ -314,11 +316,19 @@ class Features:
 
     def version_of(self, f: Facts) -> Version:
         """Return the state of the event's app version."""
-        return self.versions.touch(f"{f.event.gw} {f.event.ver or '-'}", f.now)
+        return self.versions.touch(f.event.ver or "-", f.now)
 
     def every_version(self, f: Facts) -> Version:
-        """Return the state of all versions of the event's gateway: a key rotation hits them all."""
-        return self.versions.touch(f"{f.event.gw} *", f.now)
+        """Return the state of all versions: a key rotation hits them all."""
+        return self.versions.touch("*", f.now)
+
+
+def _seen_elsewhere(api: ApiState, event: Event) -> None:
+    """An API that several gateways or routes lead to is one; what is decided about it holds wherever it is called."""
+    if api.gw != event.gw:
+        api.gw = ""
+    if api.route != event.route and api.name is not None:
+        api.route = None
 
 
 def _either(patterns: tuple[str, ...]) -> re.Pattern[str]:

@@ -1,8 +1,8 @@
 """R2: many secrets tried on one account from one place.
 
-Where the account is at home this is most likely its owner, who is asked for more only after twelve secrets. Elsewhere it
-may be, on the road or with a new telephone: strangers with a client that people have are asked for more before they are
-refused.
+Where the account is at home this is most likely its owner, who is asked for more only after twelve secrets. Elsewhere
+it may be, on the road or with a new telephone: strangers with a client that people have are asked for more before they
+are refused.
 """
 
 from haetae_fds.decision import Action, Subject

@@ -73,6 +73,36 @@ def test_one_wild_time_does_not_make_everything_after_it_late() -> None:
     assert engine.watermark == START + 9000
 
 
+@pytest.mark.parametrize("others", [("a",), ("a", "b", "c"), ("",)])
+@pytest.mark.parametrize("wild", ["a", "new", ""])
+@pytest.mark.parametrize("pause", [1_000, 10_000, 310_000])
+def test_wild_time_of_whatever_gateway_ends_with_the_next_event(others: tuple[str, ...], wild: str, pause: int) -> None:
+    engine = Engine()
+    for number in range(60):
+        engine.observe(event_of({"id": f"a{number}", "ts": START + number * 100, "gw": others[number % len(others)]}))
+    engine.observe(event_of({"id": "w", "ts": 4_102_444_800_000, "gw": wild}))
+    for number in range(30):
+        ts = START + 6_000 + pause + number * 100
+        engine.observe(event_of({"id": f"b{number}", "ts": ts, "gw": others[number % len(others)]}))
+    assert engine.counted["late"] == 0
+    assert engine.watermark == START + 6_000 + pause + 2_900
+
+
+def test_api_that_many_gateways_serve_is_one_and_what_is_decided_holds_at_all_of_them() -> None:
+    def sweep(gateways: int) -> list[Decision]:
+        scene, made = Scene(), list[Decision]()
+        for number in range(20):
+            fields = {"api": "GET /p/{id}", "obj": f"o{number}", "obj_n": 7 * number, "gw": f"app-{number % gateways}"}
+            made += scene.send(900, **{**scene.at_home(30), **fields})
+        return acting(made, "object_sweep")
+
+    (one,), (many,) = sweep(1), sweep(3)
+    assert one.ts == many.ts
+    assert one.api is not None
+    assert many.api is not None
+    assert (one.api.gateway, many.api.gateway) == ("app-0", None)
+
+
 def test_silence_between_events_is_no_fast_clock() -> None:
     engine = Engine()
     for number in range(20):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from haetae_fds import Decision, Engine, Replay
@@ -87,13 +88,13 @@ def test_disorder_doubles_and_clocks_hide_no_attack_and_accuse_nobody(
     clocks = {"eu-1": 0, "eu-2": 5_000, "eu-3": -5_000}
     spoilt: list[tuple[float, dict[str, Any]]] = []
     for event in recorded:
-        # APIs belong to a gateway, so all of one API's events come through one.
-        gateway = ("eu-1", "eu-2", "eu-3")[len(event["api"] or "") % 3] if event["api"] else "eu-1"
+        # Whoever calls keeps a connection, so one caller's events come through one gateway.
+        gateway = ("eu-1", "eu-2", "eu-3")[crc32(event["ip"].encode()) % 3]
         arrives = event["ts"] + rng.uniform(0, 8_000)
         sent = {**event, "gw": gateway, "ts": event["ts"] + clocks[gateway]}
         spoilt += [(arrives + delay, sent) for delay in ((0, 2_000) if rng.random() < 0.05 else (0,))]
     spoilt.sort(key=lambda pair: pair[0])
-    relearnt = [{**e, "gw": ("eu-1", "eu-2", "eu-3")[len(e["api"] or "") % 3]} for e in learnt]
+    relearnt = [{**e, "gw": ("eu-1", "eu-2", "eu-3")[crc32(e["ip"].encode()) % 3]} for e in learnt]
     made, replay = decided(relearnt, lines([event for _, event in spoilt]))
     assert {"stuffing_from_address", "distributed_stuffing", "object_sweep"} <= {name for name, _ in found(made)}
     honest = {member.user for member in Bazaar(SEED).members}
