@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from haetae_policy.digest import BUCKET_MS, MODULUS
-from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, Head, PutEntry
+from haetae_policy.entries import BeatEntry, DeleteEntry, Entry, Head, ManyEntry, PutEntry
 from haetae_policy.facts import ApiFacts
 from haetae_policy.feed import FeedFollower
 from haetae_policy.model import Action, Api, Subject
@@ -44,6 +44,19 @@ class Writer:
         self.seq += 1
         self.log.append(PutEntry(self._next_id(), self.epoch, self.seq, T0, encoded))
 
+    def put_many(self, records: Sequence[Record]) -> None:
+        """One entry of all that are new: a transaction makes no others, and each once."""
+        new: dict[int, tuple[Record, bytes]] = {}
+        for record in records:
+            if record.pid not in self.ended and record.pid not in self.live:
+                first = dataclasses.replace(record, ver=1)
+                new[record.pid] = (first, encode_record(first))
+        if new:
+            encoded = tuple(raw for _, raw in new.values())
+            self.log.append(ManyEntry(self._next_id(), self.epoch, self.seq + 1, T0, encoded))
+            self.live |= new
+            self.seq += len(new)
+
     def delete(self, number: int) -> None:
         held = self.live.pop(number, None)
         if held is not None:
@@ -73,8 +86,9 @@ class Writer:
 
 def snapshot(follower: FeedFollower, writer: Writer) -> None:
     follower.begin(writer.head())
-    for _, encoded in writer.live.values():
-        follower.load([encoded])
+    found = [encoded for _, encoded in writer.live.values()]
+    for start in range(0, len(found), 3):
+        follower.load(found[start : start + 3])
     follower.settle(writer.head())
     finish(follower)
 
@@ -106,17 +120,26 @@ def agrees(table: PolicyTable, writer: Writer) -> bool:
     )
 
 
-steps = st.one_of(records(), records(), records(), st.integers(1, 12).map(pid), st.just("beat"), st.just("beat later"))
+Step = Record | list[Record] | int | str
+steps: st.SearchStrategy[Step] = st.one_of(
+    *(records(), records(), records(), st.lists(records(), min_size=1, max_size=6)),
+    *(st.integers(1, 12).map(pid), st.just("beat"), st.just("beat later")),
+)
 
 
-def perform(writer: Writer, step: Record | int | str) -> None:
+def perform(writer: Writer, step: Step) -> None:
     if isinstance(step, Record):
-        spread = step.exp_ms + (step.exp_ms // 1000 % 5) * BUCKET_MS
-        writer.put(dataclasses.replace(step, exp_ms=spread))
+        writer.put(_spread(step))
+    elif isinstance(step, list):
+        writer.put_many([_spread(record) for record in step])
     elif isinstance(step, int):
         writer.delete(step)
     else:
         writer.beat(writer.floor + BUCKET_MS if step == "beat later" else None)
+
+
+def _spread(record: Record) -> Record:
+    return dataclasses.replace(record, exp_ms=record.exp_ms + (record.exp_ms // 1000 % 5) * BUCKET_MS)
 
 
 def block(number: int = 1, **fields: object) -> Record:

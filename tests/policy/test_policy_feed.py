@@ -10,19 +10,18 @@ from haetae_policy.errors import FeedCorrupt
 from haetae_policy.facts import Facts
 from haetae_policy.feed import FeedFollower, FeedState
 from haetae_policy.model import Subject
-from haetae_policy.record import Record
 from haetae_policy.table import PolicyTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.policy.feed_writer import API, EPOCH, Writer, agrees, block, finish, follow, perform, snapshot, steps
+from tests.policy.feed_writer import API, EPOCH, Step, Writer, agrees, block, finish, follow, perform, snapshot, steps
 from tests.policy.policy_strategies import T0, pid
 
 
 @settings(max_examples=300)
 @given(history=st.lists(steps, max_size=40), data=st.data())
 def test_follower_agrees_after_loss_doubling_and_reordering_once_it_got_the_snapshots_it_asked_for(
-    history: list[Record | int | str], data: st.DataObject
+    history: list[Step], data: st.DataObject
 ) -> None:
     writer, table = Writer(), PolicyTable()
     follower = FeedFollower(table)
@@ -57,7 +56,7 @@ def test_follower_agrees_after_loss_doubling_and_reordering_once_it_got_the_snap
 @settings(max_examples=200)
 @given(before=st.lists(steps, max_size=15), during=st.lists(steps, max_size=15), data=st.data())
 def test_snapshot_scanned_while_the_log_goes_on_ends_in_agreement(
-    before: list[Record | int | str], during: list[Record | int | str], data: st.DataObject
+    before: list[Step], during: list[Step], data: st.DataObject
 ) -> None:
     """A scan returns everything that was there throughout; what came or went meanwhile it may show, twice, or not."""
     writer, table = Writer(), PolicyTable()
@@ -231,7 +230,7 @@ def test_reset_drops_what_was_kept_but_one_from_before_a_restored_backup_does_no
 @settings(max_examples=300)
 @given(history=st.lists(st.one_of(steps, st.just("lost"), st.just("rolled back")), max_size=40), data=st.data())
 def test_no_policy_leaves_the_table_by_any_loss_of_the_store_only_by_deletion(
-    history: list[Record | int | str], data: st.DataObject
+    history: list[Step], data: st.DataObject
 ) -> None:
     writer, table = Writer(), PolicyTable()
     follower = FeedFollower(table)
