@@ -10,6 +10,7 @@ from haetae_fds.state import MIN2, MINUTE
 
 TRUSTED = 30
 UNTRUSTED = 8
+OURS = 3
 SHARED = 5
 RARE = 0.005
 
@@ -26,7 +27,8 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     proven = f.event.dev_v and "replay" not in mine
     patient = f.trusted or f.repeats or (incident and f.claimed is not None and (proven or _few_claimed(f)))
     count = sum(pair.count[kind].read(f.now, MINUTE) for kind in kinds if kind in pair.count)
-    limit = detector.limit(f, TRUSTED if patient else base)
+    # While many have this fault, anybody may: somebody unknown has to stand out from them.
+    limit = detector.limit(f, TRUSTED if patient else OURS * base if incident else base)
     # A decayed sum is a little below the number of events.
     if count < limit - 0.5:
         return None

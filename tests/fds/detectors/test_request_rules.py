@@ -66,6 +66,20 @@ def test_broken_release_is_told_to_people_and_refuses_nobody() -> None:
     assert any(one.detector == "systemic_fault" and one.action == "alert" for one in made)
 
 
+def test_stranger_with_the_fault_that_many_have_is_refused_only_when_he_stands_out() -> None:
+    scene, made = Scene(), list[Decision]()
+    for person in range(40):
+        for _ in range(3):
+            scene.send(100, **{**scene.at_home(person), "dev_v": False, "sig": "bad", "status": 401})
+    stranger = {**scene.stranger(1), "dev": "never seen", "dev_v": False, "sig": "bad", "status": 401}
+    for _ in range(12):
+        made += scene.send(900, **stranger)
+    assert acting(made) == []
+    for _ in range(8):
+        made += scene.send(900, **stranger)
+    assert {one.subject.ip for one in acting(made, "bad_signature")} == {"203.0.1.9"}
+
+
 def test_key_rotation_mistake_refuses_nobody() -> None:
     scene, made = Scene(), list[Decision]()
     for _ in range(40):
