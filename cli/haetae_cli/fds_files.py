@@ -7,6 +7,7 @@ from pathlib import Path
 
 from haetae_fds import Detector, Engine, EngineSettings, Event, EventInvalid, read_flat
 from haetae_fds.errors import ModelInvalid
+from haetae_fds.finding import Learner
 from haetae_fds.flat import MAX_LINE
 from haetae_fds.models.rulefile import MAX_BYTES, FileRule, read_rules
 from haetae_fds.models.truth import Truth
@@ -23,16 +24,27 @@ def settings_arguments(parser: argparse.ArgumentParser) -> None:
 
 def model_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what an engine may be given beside its settings."""
+    folder_arguments(parser)
+    parser.add_argument("--rules", type=Path, metavar="FILE", help="ask the rules of this file too")
+
+
+def folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the folder of models."""
     parser.add_argument("--models", type=Path, metavar="DIR", help="judge with the models of this folder too")
     parser.add_argument("--models-key", type=Path, metavar="FILE", help="the folder's key, if it is kept elsewhere")
-    parser.add_argument("--rules", type=Path, metavar="FILE", help="ask the rules of this file too")
 
 
 def engine_maker(args: argparse.Namespace, settings: EngineSettings) -> Callable[[], Engine]:
     """Read the models and rules that were asked for once; return what makes an engine with them. Raises CliError."""
-    held, asked = rules(args.rules), args.models
+    held, scorer = rules(args.rules), scorer_maker(args)
+    return lambda: Engine(settings, scorer=scorer(), rules=held)
+
+
+def scorer_maker(args: argparse.Namespace) -> Callable[[], Learner | None]:
+    """Read the models that were asked for once; return what makes a scorer of them. Raises CliError."""
+    asked: Path | None = args.models
     if asked is None:
-        return lambda: Engine(settings, rules=held)
+        return lambda: None
     try:
         # Slow to import, and only there where the extra was installed.
         from haetae_fds.io.models import ModelFolder, load_scorer
@@ -42,7 +54,7 @@ def engine_maker(args: argparse.Namespace, settings: EngineSettings) -> Callable
         first = load_scorer(ModelFolder(asked, key=args.models_key))
     except ModelInvalid as error:
         raise InputInvalid(f"--models: {error}") from error
-    return lambda: Engine(settings, scorer=first.fresh(), rules=held)
+    return first.fresh
 
 
 def rules(path: Path | None) -> tuple[Detector, ...]:

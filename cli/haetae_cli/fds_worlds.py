@@ -15,9 +15,10 @@ from haetae_demo.attack import CASES, SHAPES, Case, Shape
 from haetae_fds.evaluation import AttackResult, Report, summary
 
 from haetae_cli.errors import InputInvalid
+from haetae_cli.fds_files import folder_arguments, scorer_maker
 from haetae_cli.fds_table import ATTACK_HEAD, HONEST_HEAD, attack_row, honest_row, stopped, summary_lines
 from haetae_cli.terminal import Terminal
-from haetae_cli.worlds import WarmWorld, address_loop, chosen, cold_engine_loop, engine_loop, play, record, warm_world
+from haetae_cli.worlds import WarmWorld, address_loop, chosen, loop_with, on_its_day, play, record, warm_world
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cold", action="store_true", help="begin each world with an engine that has learnt nothing")
     parser.add_argument("--no-yardstick", action="store_true", help="leave out the address-only comparison")
     parser.add_argument("--json", action="store_true", help="print everything measured: a line a case, one for all")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write events and labels instead, undefended")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="write events and labels instead, undefended; each case of a world on a day of its own",
+    )
+    folder_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         _record(args.record, shapes, cases, terminal)
         return 0
-    ours = [warm_world(shape, cold_engine_loop if args.cold else engine_loop) for shape in shapes]
+    make = loop_with(scorer_maker(args), cold=args.cold)
+    ours = [warm_world(shape, make) for shape in shapes]
     others = [] if args.no_yardstick else [warm_world(shape, address_loop) for shape in shapes]
     played: dict[str, tuple[list[Report], list[Report]]] = {}
     for number, case in enumerate(cases, start=1):
@@ -102,7 +110,7 @@ def _record(folder: Path, shapes: Sequence[Shape], cases: Sequence[Case], termin
                 folder.mkdir(parents=True, exist_ok=True)
                 with (folder / f"{stem}.events").open("wb") as events, (folder / f"{stem}.labels").open("wb") as labels:
                     count = 0
-                    for moment in record(shape, case):
+                    for moment in record(on_its_day(shape, case), case):
                         events.write(orjson.dumps(moment.event) + b"\n")
                         labels.write(orjson.dumps(moment.label()) + b"\n")
                         count += 1

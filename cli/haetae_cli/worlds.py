@@ -9,12 +9,14 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from haetae_demo.attack import CASES, Case, Moment, Shape, Town, Undefended, play_case, play_warm_up
+from haetae_demo.attack.chance import chance
 from haetae_fds.engine import Engine
 from haetae_fds.evaluation import AddressBuckets, ClosedLoop, Label, Recorded, Report, Scoreboard, report
+from haetae_fds.finding import Learner
 from haetae_fds.flat import event_of
 from haetae_fds.settings import EngineSettings
 
@@ -26,8 +28,8 @@ MakeLoop = Callable[[Town], ClosedLoop]
 class EngineDetector:
     """The engine as a detector of flat events; it only learns from those before `train_until_ms`."""
 
-    def __init__(self, settings: EngineSettings, *, train_until_ms: int = 0) -> None:
-        self.engine = Engine(settings)
+    def __init__(self, settings: EngineSettings, *, train_until_ms: int = 0, scorer: Learner | None = None) -> None:
+        self.engine = Engine(settings, scorer=scorer)
         self.train_until_ms = train_until_ms
 
     def __call__(self, event: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
@@ -51,12 +53,20 @@ def operator_settings(town: Town) -> EngineSettings:
 
 def engine_loop(town: Town) -> ClosedLoop:
     """The engine in a closed loop, having learnt from all plain hours but the last, as from the day before."""
-    return ClosedLoop(EngineDetector(operator_settings(town), train_until_ms=_last_plain_hour_ms(town.shape)))
+    return loop_with(lambda: None)(town)
 
 
-def cold_engine_loop(town: Town) -> ClosedLoop:
-    """The engine started with nothing learnt, deciding from the first event on."""
-    return ClosedLoop(EngineDetector(operator_settings(town)))
+def loop_with(scorer: Callable[[], Learner | None], *, cold: bool = False) -> MakeLoop:
+    """As `engine_loop`, with the models beside its rules that `scorer` makes anew for each world.
+
+    `cold`: started with nothing learnt, deciding from the first event on.
+    """
+
+    def make(town: Town) -> ClosedLoop:
+        until = 0 if cold else _last_plain_hour_ms(town.shape)
+        return ClosedLoop(EngineDetector(operator_settings(town), train_until_ms=until, scorer=scorer()))
+
+    return make
 
 
 def address_loop(town: Town) -> ClosedLoop:
@@ -121,6 +131,16 @@ def record(shape: Shape, case: Case) -> Iterator[Moment]:
     town = Town(shape)
     yield from play_warm_up(town, Undefended())
     yield from play_case(town, case, Undefended())
+
+
+def on_its_day(shape: Shape, case: Case) -> Shape:
+    """The same world on a day that no other case of it has, so that recordings of it follow each other in time.
+
+    Cases are dealt to days anew for every seed: what is found on the newest recordings is not always the same kind.
+    """
+    names = sorted(CASES)
+    chance("days", shape.name, shape.seed).shuffle(names)
+    return replace(shape, later_days=names.index(case.name))
 
 
 def chosen(names: Iterable[str]) -> list[Case]:

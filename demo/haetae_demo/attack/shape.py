@@ -17,7 +17,8 @@ START_MS = 1_772_409_600_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """One world's parameters. `pace` multiplies people's rates, `vigour` attackers'; `ipv6` is the share of homes
-    with IPv6; `warm_hours` of plain life precede a case of `minutes`; `attack_after_s` is when trouble begins.
+    with IPv6; `warm_hours` of plain life precede a case of `minutes`; `attack_after_s` is when trouble begins. The same
+    may happen `later_days`.
     """
 
     name: str
@@ -31,12 +32,15 @@ class Shape:
     attack_after_s: int = 120
     challenge_pass: float = 0.9
     wild_names: bool = False
+    later_days: int = 0
 
     @property
     def start_ms(self) -> int:
         """When the warm-up begins: between six and ten in the morning, on some day of four weeks."""
         rng = chance("start", self.name, self.seed)
-        return START_MS + rng.randrange(28) * 86_400_000 + rng.randrange(6 * 3_600, 10 * 3_600) * 1000
+        return (
+            START_MS + (rng.randrange(28) + self.later_days) * 86_400_000 + rng.randrange(6 * 3_600, 10 * 3_600) * 1000
+        )
 
     @property
     def case_ms(self) -> int:

@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from haetae_fds.engine import Engine
+from haetae_fds.io.model_metrics import model_metrics
 from haetae_fds.io.run import FdsProcess
 from haetae_fds.io.watch import Watch
 from haetae_fds.io.worker import Counts, ShardWorker
@@ -45,6 +46,7 @@ class FdsMetrics(Collector):
             yield family
         yield from self._reasons()
         yield from self._engines(workers)
+        yield from model_metrics(workers)
         if self._watch is not None:
             yield CounterMetricFamily("haetae_fds_alerts", "Spike alerts told.", value=self._watch.told)
 

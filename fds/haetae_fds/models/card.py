@@ -75,7 +75,7 @@ def _at(one: At) -> dict[str, Any]:
     return {
         "threshold": one.threshold,
         "precision": one.precision,
-        "precision_bounds": wilson(one.caught, one.caught + one.false),
+        "precision_bounds": one.precision_bounds,
         "recall": one.recall,
         "campaigns_caught": one.campaigns_caught,
         "campaigns": one.campaigns,

@@ -32,33 +32,44 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class At:
-    """What a threshold does to a part: rows caught of an attack's rows, campaigns, people's days hit of all."""
+class Hits:
+    """What something would have done to a part: rows caught of an attack's rows, honest ones hit, people's days hit."""
 
-    threshold: float
     caught: int
     fraud: int
     false: int
     harmless: int
-    campaigns_caught: int
-    campaigns: int
     days_hit: int
     days: int
 
     @property
     def precision(self) -> float:
-        """The share of rows beyond it that are attacks."""
+        """The share of rows hit that are attacks."""
         return self.caught / max(1, self.caught + self.false)
 
     @property
+    def precision_bounds(self) -> tuple[float, float]:
+        """The 95 % bounds of the precision."""
+        return wilson(self.caught, self.caught + self.false)
+
+    @property
     def recall(self) -> float:
-        """The share of attacks' rows that are beyond it."""
+        """The share of attacks' rows that are hit."""
         return self.caught / max(1, self.fraud)
 
     @property
     def day_rate(self) -> float:
         """The share of people's days on which it would have acted wrongly."""
         return self.days_hit / max(1, self.days)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At(Hits):
+    """What acting from a threshold on does; how many campaigns are caught with at least one row."""
+
+    threshold: float
+    campaigns_caught: int
+    campaigns: int
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:

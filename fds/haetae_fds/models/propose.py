@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from haetae_fds.decision import Action
-from haetae_fds.models.measures import wilson
+from haetae_fds.models.measures import Hits
 from haetae_fds.models.rows import Collected, Row
 from haetae_fds.models.rulefile import Condition, Rule
 from haetae_fds.models.split import part_of
@@ -34,27 +34,11 @@ _RECALL: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackTest:
+class BackTest(Hits):
     """What a rule would have done to what it was not made from."""
 
-    caught: int
-    fraud: int
-    false: int
-    harmless: int
     people_hit: int
-    days_hit: int
-    days: int
     span_days: float
-
-    @property
-    def precision(self) -> float:
-        """The share of what it matches that is the attack."""
-        return self.caught / max(1, self.caught + self.false)
-
-    @property
-    def recall(self) -> float:
-        """The share of the attack that it matches."""
-        return self.caught / max(1, self.fraud)
 
     @property
     def people_per_day(self) -> float:
@@ -65,13 +49,13 @@ class BackTest:
         """Return the form in the file."""
         return {
             "precision": round(self.precision, 4),
-            "precision_bounds": [round(bound, 4) for bound in wilson(self.caught, self.caught + self.false)],
+            "precision_bounds": [round(bound, 4) for bound in self.precision_bounds],
             "recall": round(self.recall, 4),
             "caller_minutes_of_the_attack": self.fraud,
             "honest_caller_minutes": self.harmless,
             "people_hit": self.people_hit,
             "people_hit_per_day": round(self.people_per_day, 3),
-            "share_of_people_days_hit": round(self.days_hit / max(1, self.days), 6),
+            "share_of_people_days_hit": round(self.day_rate, 6),
         }
 
 

@@ -33,6 +33,7 @@ from haetae_fds.models.labelled import PRECISE, Labelled
 from haetae_fds.models.novelty import Novelty
 from haetae_fds.models.roles import CHALLENGER, LABELS, MODELS, NOVELTY, OFFLINE, Role
 from haetae_fds.models.subject import subject_of
+from haetae_fds.models.summary import ModelSummary, Summary
 from haetae_fds.models.trees import TrainedModel, interpolate
 from haetae_fds.models.vector import FEATURES, INDEX, VECTOR, scaled, vector
 from haetae_fds.state import DAY, MIN10, MINUTE
@@ -115,6 +116,9 @@ class ModelScorer(Learner):
         self._x: dict[str, float] = {}
         self._segment = ""
         self._said: tuple[Said, ...] = ()
+        #: Since this process began; no part of what was learnt.
+        self.drifts = 0
+        self.over_budget = dict.fromkeys((NOVELTY, LABELS, *self.trained), 0)
 
     def fresh(self) -> ModelScorer:
         """Return the same models with nothing learnt, for another engine."""
@@ -137,6 +141,7 @@ class ModelScorer(Learner):
         """Return what models find by themselves."""
         self._look(facts)
         made = [self._drifted(facts, told) for told in self.state.alarms]
+        self.drifts += len(made)
         self.state.alarms = []
         beyond = []
         for one in self._said:
@@ -204,23 +209,28 @@ class ModelScorer(Learner):
         self._facts = None
         return True
 
-    def summary(self, now: int) -> dict[str, dict[str, object]]:
+    def summary(self, now: int) -> Summary:
         """Return of each model what it may do, whether it is warm, and how much it judged and found, for people."""
         state = self.state
         warm = {NOVELTY: state.novelty.learnt, LABELS: sum(state.labelled.seen)}
-        told: dict[str, dict[str, object]] = {
-            name: {
-                "role": self.role(name).value,
-                "drifted": state.drift.shadowed(name, now),
-                "learnt": warm.get(name),
-                "judged": state.judged[name],
-                "beyond": state.beyond[name],
-                "segments": sorted(segment for segment, _, own in state.thresholds[name].states() if own),
-            }
-            for name in (NOVELTY, LABELS, *self.trained)
-        }
-        told["gate"] = dict(state.gate.counted)
-        return told
+        return Summary(
+            models=tuple(
+                ModelSummary(
+                    model=name,
+                    version=self.trained[name].version if name in self.trained else 1,
+                    role=self.role(name).value,
+                    drifted=state.drift.shadowed(name, now),
+                    learnt=warm.get(name),
+                    judged=state.judged[name],
+                    beyond=state.beyond[name],
+                    over_budget=self.over_budget[name],
+                    segments=tuple(sorted(segment for segment, _, own in state.thresholds[name].states() if own)),
+                )
+                for name in (NOVELTY, LABELS, *self.trained)
+            ),
+            gate=dict(state.gate.counted),
+            drifts=self.drifts,
+        )
 
     def role(self, model: str) -> Role:
         """Return what a model may do by its stage; a challenger only watches."""
@@ -305,7 +315,9 @@ class ModelScorer(Learner):
     def _finding(self, one: Said, facts: Facts, events: tuple[str, ...]) -> Finding:
         score = one.score or 0.0
         shadow = None if self._acts(one.model, facts.now) else "a model in shadow"
-        shadow = shadow or self._over_budget(facts)
+        if shadow is None:
+            shadow = self._over_budget(facts)
+            self.over_budget[one.model] += shadow is not None
         trained = self.trained.get(one.model)
         action = Action.THROTTLE if facts.triggers & OBJECT else Action.CHALLENGE
         if trained is not None and trained.block is not None and self.role(one.model) is Role.BLOCK:
