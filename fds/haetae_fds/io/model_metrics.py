@@ -41,7 +41,7 @@ def model_metrics(workers: Mapping[int, ShardWorker]) -> Iterator[Metric]:
         shard, seen = str(number), scorer.summary(engine.watermark)
         for one in seen.models:
             labels = (shard, one.model, str(one.version))
-            role.add_metric(labels, 0 if one.drifted else ROLES[one.role])
+            role.add_metric(labels, 0 if one.drifted or not one.warm else ROLES[one.role])
             judged.add_metric(labels, one.judged)
             beyond.add_metric(labels, one.beyond)
             budget.add_metric(labels, one.over_budget)

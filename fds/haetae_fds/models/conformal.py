@@ -75,16 +75,18 @@ class Tail:
 class Thresholds:
     """One model's tails by segment; a segment without enough samples of its own is judged by all segments together.
 
-    `least` samples make a table, so that alpha can be resolved it is never below 1 / alpha.
+    `least` samples make a table, so that alpha can be resolved it is never below 1 / alpha. `early`: of all segments
+    together 1 / alpha are enough, for a model that has a threshold of its own, of which this is only the second.
     """
 
-    __slots__ = ("alpha", "least", "tails")
+    __slots__ = ("alpha", "early", "least", "tails")
 
-    def __init__(self, *, alpha: float, least: int) -> None:
+    def __init__(self, *, alpha: float, least: int, early: bool = False) -> None:
         if not 0 < alpha < 0.5:
             raise ValueError("alpha lies between 0 and 0.5")
         self.alpha = alpha
         self.least = max(least, round(1 / alpha))
+        self.early = early
         self.tails: dict[str, Tail] = {}
 
     def add(self, segment: str, strangeness: float, now: int) -> bool:
@@ -94,7 +96,8 @@ class Thresholds:
             tail = self.tails.get(name)
             if tail is None:
                 tail = self.tails[name] = Tail()
-            renewed |= tail.add(strangeness, now, least=self.least)
+            least = round(1 / self.alpha) if self.early and name == POOL else self.least
+            renewed |= tail.add(strangeness, now, least=least)
         return renewed
 
     def p(self, segment: str, strangeness: float) -> float | None:
@@ -104,6 +107,11 @@ class Thresholds:
             if tail is not None and (found := tail.p(strangeness)) is not None:
                 return found
         return None
+
+    @property
+    def warm(self) -> bool:
+        """Whether there is a table that judges."""
+        return any(tail.table is not None for tail in self.tails.values())
 
     def score(self, p: float) -> float:
         """Map a p-value to a score: 0.5 at alpha."""

@@ -44,7 +44,7 @@ TOLD: Final = 3
 READING: Final = 4
 IMPACT_SHARE: Final = 0.002
 _RATE: Final = (30, 60)
-_STATE: Final = 1
+_STATE: Final = 2
 _SPAN: Final = 16.0
 
 
@@ -60,13 +60,16 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What one model says of one event. `score` in [0, 1], 0.5 the boundary; None: it is warming up."""
+    """What one model says of one event. `score` in [0, 1], 0.5 the boundary; None: it is warming up. `warm`: False for
+    a trained model that has not seen enough of this service's harmless traffic: it knows only its own threshold.
+    """
 
     model: str
     score: float | None
     strangeness: float | None = None
     p: float | None = None
     probability: float | None = None
+    warm: bool = True
 
 
 class Strikes:
@@ -87,7 +90,10 @@ class _State:
         self.vector = VECTOR
         self.novelty = Novelty(seed=settings.seed)
         self.labelled = Labelled()
-        self.thresholds = {name: Thresholds(alpha=settings.alpha, least=settings.least) for name in MODELS}
+        self.thresholds = {
+            name: Thresholds(alpha=settings.alpha, least=settings.least, early=name in (OFFLINE, CHALLENGER))
+            for name in MODELS
+        }
         self.gate = Gate()
         self.drift = Drift()
         self.strikes: OrderedDict[str, Strikes] = OrderedDict()
@@ -134,7 +140,8 @@ class ModelScorer(Learner):
         """Return the highest score of the models that may act; 0 is no word, not a good one."""
         self._look(facts)
         return max(
-            (one.score for one in self._said if one.score is not None and self._acts(one.model, facts.now)), default=0.0
+            (one.score for one in self._said if one.score is not None and self._keeps_from(one, facts.now) is None),
+            default=0.0,
         )
 
     def findings(self, facts: Facts) -> list[Finding]:
@@ -220,6 +227,7 @@ class ModelScorer(Learner):
                     version=self.trained[name].version if name in self.trained else 1,
                     role=self.role(name).value,
                     drifted=state.drift.shadowed(name, now),
+                    warm=state.thresholds[name].warm,
                     learnt=warm.get(name),
                     judged=state.judged[name],
                     beyond=state.beyond[name],
@@ -280,7 +288,7 @@ class ModelScorer(Learner):
         p = thresholds.p(self._segment, strangeness)
         if p is not None:
             score = min(score, thresholds.score(p))
-        return Said(model=name, score=score, strangeness=strangeness, p=p, probability=probability)
+        return Said(model=name, score=score, strangeness=strangeness, p=p, probability=probability, warm=p is not None)
 
     def _calibrate(self, facts: Facts) -> None:
         state, now = self.state, facts.now
@@ -295,6 +303,12 @@ class ModelScorer(Learner):
 
     def _acts(self, model: str, now: int) -> bool:
         return self.role(model) is not Role.SHADOW and not self.state.drift.shadowed(model, now)
+
+    def _keeps_from(self, one: Said, now: int) -> str | None:
+        """Return why what a model says is only written down; None if it may act."""
+        if not self._acts(one.model, now):
+            return "a model in shadow"
+        return None if one.warm else "a model that has not seen enough of this service yet"
 
     def _strikes(self, model: str, facts: Facts) -> tuple[str, ...]:
         """Count an event beyond a boundary; return those it stands on if it is time to speak, once a minute and
@@ -314,7 +328,7 @@ class ModelScorer(Learner):
 
     def _finding(self, one: Said, facts: Facts, events: tuple[str, ...]) -> Finding:
         score = one.score or 0.0
-        shadow = None if self._acts(one.model, facts.now) else "a model in shadow"
+        shadow = self._keeps_from(one, facts.now)
         if shadow is None:
             shadow = self._over_budget(facts)
             self.over_budget[one.model] += shadow is not None

@@ -9,7 +9,8 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSummary:
-    """One model. `role`: what its stage lets it do, `drifted`: it only watches for now. `learnt`: events or labels it
+    """One model. `role`: what its stage lets it do, `drifted`: it only watches for now. `warm`: it
+    has seen enough of this service's harmless traffic to act. `learnt`: events or labels it
     learnt from; None for a trained one. `judged`, `beyond`: events it judged, and those beyond its boundary.
     `over_budget`: findings kept in shadow since the process began, for it had asked enough people. `segments`: those
     that have a boundary of their own.
@@ -19,6 +20,7 @@ class ModelSummary:
     version: int
     role: str
     drifted: bool
+    warm: bool
     learnt: int | None
     judged: int
     beyond: int

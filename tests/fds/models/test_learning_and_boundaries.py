@@ -306,6 +306,14 @@ def strict(*, block: float | None = None) -> TrainedModel:
     )  # fmt: skip
 
 
+def knowing(role: Role, *, block: float | None = None, harmless: int = 1000) -> ModelScorer:
+    """The model after so many harmless events of this service."""
+    model = ModelScorer(ModelSettings(roles={OFFLINE: role}), trained=strict(block=block))
+    for _ in range(harmless):
+        model.state.thresholds[OFFLINE].add("web new", 0.1, START)
+    return model
+
+
 def failing(number: int = 1) -> Facts:
     f = facts(number)
     f.failed = True
@@ -325,7 +333,7 @@ def failing(number: int = 1) -> Facts:
 def test_model_refuses_only_when_it_was_promoted_to_that(
     role: Role, block: float | None, action: Action, *, shadow: bool
 ) -> None:
-    model = ModelScorer(ModelSettings(roles={OFFLINE: role}), trained=strict(block=block))
+    model = knowing(role, block=block)
     (found,) = model.findings(failing())
     assert found.action is action
     assert (found.shadow is not None) is shadow
@@ -333,8 +341,29 @@ def test_model_refuses_only_when_it_was_promoted_to_that(
     assert (model.score(failing()) > 0.5) is not shadow
 
 
+def test_trained_model_that_knows_too_little_of_a_service_only_watches_and_says_so() -> None:
+    model = knowing(Role.BLOCK, block=0.9, harmless=999)
+    assert model.score(failing()) == 0.0
+    (found,) = model.findings(failing())
+    assert found.shadow == "a model that has not seen enough of this service yet"
+    assert [(one.judged, one.beyond, one.warm) for one in model.summary(START).models if one.model == OFFLINE] == [
+        (1, 1, False)
+    ]
+    model.state.thresholds[OFFLINE].add("web new", 0.1, START)
+    assert model.score(failing(2)) > 0.5
+
+
+def test_what_harmless_strangers_do_here_is_within_the_boundary_of_a_model_trained_elsewhere() -> None:
+    model = knowing(Role.ENFORCE, harmless=990)
+    usual = failing()
+    model.say(usual)
+    for _ in range(10):
+        model.learn(usual, [])
+    assert model.score(failing(2)) < 0.5
+
+
 def test_model_may_ask_two_in_a_thousand_established_people_a_day_and_no_more() -> None:
-    model = ModelScorer(ModelSettings(roles={OFFLINE: Role.ENFORCE}), trained=strict())
+    model = knowing(Role.ENFORCE)
     acted = 0
     for number in range(100):
         f = failing(number)
@@ -345,7 +374,7 @@ def test_model_may_ask_two_in_a_thousand_established_people_a_day_and_no_more() 
 
 
 def test_drifted_model_only_watches_and_people_are_told() -> None:
-    model = ModelScorer(ModelSettings(roles={OFFLINE: Role.ENFORCE}), trained=strict())
+    model = knowing(Role.ENFORCE)
     model.state.drift.until[OFFLINE] = START + DAY
     assert model.score(failing()) == 0.0
     (found,) = model.findings(failing())
