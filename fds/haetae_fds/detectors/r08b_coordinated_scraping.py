@@ -1,10 +1,13 @@
-"""R8b: several callers read a lot each, like machines, and belong together by client or network.
+"""R8b: several callers read a lot each, like machines, and belong together by client, network or what they do.
 
 No one of them is far from what a busy person does. Each is judged by four signs: even gaps, hardly ever the same
 object twice, an address of a data centre or anonymiser, objects nobody else asks for. Two signs, and at least five
 callers alike, are enough; signed-in users must also be half of those known to be alike, for whole populations have one
 app. Once a group is known, the next of it is judged sooner. While far more than ever is read that nobody else asks for,
 callers alike who read hardly anything else are asked for more after a few objects.
+
+Users who have nothing in common but what they do are asked for more: five with three signs, or ten who read what nobody
+asks for while far more of that is read than ever.
 """
 
 from haetae_fds.counters import Recent
@@ -23,6 +26,7 @@ TIMES = 4
 MEMBERS = 5
 SHARE = 0.5
 ALONE = 80
+LONERS = 10
 
 
 class CoordinatedScraping(Detector):
@@ -65,6 +69,10 @@ class CoordinatedScraping(Detector):
                      number("callers alike", members, least)), subject,
                     api=api_ref(f), events=browse.sample, ttl=HOUR, campaign=f"scraping {group}",
                 )  # fmt: skip
+        if f.user is not None and signs > 2 and browse.hour >= joining:
+            members = busy_group(api, "machines", f.actor, f.now)
+            if members >= MEMBERS:
+                return self._asked(f, browse, joining, members, MEMBERS, "machines")
         if f.user is not None and browse.hour >= max(ALONE, floor) and browse.regular() and once:
             return self.found(
                 f, "one user reads like a machine", numbers, subject, action=Action.CHALLENGE,
@@ -88,7 +96,21 @@ class CoordinatedScraping(Detector):
                     action=Action.CHALLENGE, api=api_ref(f), events=browse.sample, ttl=HOUR,
                     campaign=f"scraping {group}",
                 )  # fmt: skip
+        least = self.limit(f, JOINING)
+        if f.user is not None and browse.hour >= least:
+            members = busy_group(api, "loners", f.actor, f.now)
+            if members >= LONERS:
+                return self._asked(f, browse, least, members, LONERS, "loners")
         return None
+
+    def _asked(self, f: Facts, browse: Browse, least: float, members: int, most: int, group: str) -> Finding:
+        """Ask one of several users for more who have nothing in common but what they do."""
+        return self.found(
+            f, "several users who are nothing alike read like machines",
+            (number("objects in an hour", browse.hour, least), number("users who do so", members, most)),
+            Subject(user=f.user_key), action=Action.CHALLENGE, api=api_ref(f), events=browse.sample, ttl=HOUR,
+            campaign=f"scraping {group}",
+        )  # fmt: skip
 
     def _groups(self, f: Facts) -> list[tuple[str, int]]:
         groups = []

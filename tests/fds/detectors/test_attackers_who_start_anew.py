@@ -117,3 +117,41 @@ def test_owner_with_a_new_telephone_on_the_road_is_asked_for_more_before_being_r
     for number in range(9, 14):
         made += scene.send(5_000, **app_at("203.0.9.9"), **scene.login(30, "bad", f"was-it-{number}"))
     assert [one.action for one in acting(made, "single_source_brute_force")] == ["challenge", "block"]
+
+
+def newsreaders(scene: Scene) -> None:
+    """Two hours in which everybody reads much the same."""
+    for step in range(40 * 40):
+        scene.now += 4_500
+        fields = {"api": "GET /news/{id}", "obj": f"n{step % 37}"}
+        scene.engine.train(scene.event(**{**scene.at_home(step % 40), **fields}))
+
+
+def reader(number: int, **more: Any) -> dict[str, Any]:
+    """A user with the app that everybody has, at home."""
+    who = {"user": f"r{number}", "user_v": True, "dev": f"rd{number}", "dev_v": True, "ver": "5.0", "sig": "ok"}
+    return {**app_at(f"44.{number}.3.4"), **who, "api": "GET /news/{id}", **more}
+
+
+def test_many_users_with_nothing_in_common_who_read_what_nobody_asks_for_are_asked_for_more() -> None:
+    scene, made = Scene(), list[Decision]()
+    newsreaders(scene)
+    for step in range(20 * 20):
+        made += scene.send(333 + 97 * (step % 7), **reader(step % 20, obj=f"archive{step * 7919 % 100_003}"))
+    challenged = {one.subject.user for one in acting(made, "coordinated_scraping") if one.action == "challenge"}
+    assert len(challenged) == 20
+    scene, made = Scene(), list[Decision]()
+    newsreaders(scene)
+    for step in range(2 * 40):  # two who dig in the archive are two people with a hobby
+        made += scene.send(3_333 + 970 * (step % 7), **reader(step % 2, obj=f"archive{step * 7919 % 100_003}"))
+    assert made == []
+
+
+def test_users_with_nothing_in_common_who_read_like_machines_are_asked_for_more() -> None:
+    scene, made = Scene(), list[Decision]()
+    newsreaders(scene)
+    for step in range(8 * 40):
+        number = step % 8
+        fields = {"obj": f"archive{step * 7919 % 100_003}", "asn": 9000 + number, "ipc": "hosting"}
+        made += scene.send(500, **reader(number, **fields))
+    assert {one.subject.user for one in acting(made, "coordinated_scraping")} == {f"r{number}" for number in range(8)}
