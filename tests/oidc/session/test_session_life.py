@@ -224,6 +224,19 @@ async def test_logout_token_ends_the_session_it_names_and_is_used_once(world: Wo
     assert await gone(world, worker, second.ticket) == "unknown"
 
 
+@pytest.mark.parametrize("lives", [60, 120, 3600])
+async def test_used_logout_token_is_remembered_for_as_long_as_it_could_be_used(
+    world: World, worker: StaffSignIn, lives: int
+) -> None:
+    leeway = 30
+    await worker.back_channel_logout(world.provider.logout_token(exp=int(world.now) + lives), now=world.now)
+    client: Any = world.store.client()
+    [key] = await client.keys("*logout*")
+    left_ms = await client.pttl(key)
+    await client.aclose()
+    assert left_ms > (lives + leeway) * 1000
+
+
 async def test_provider_that_hangs_up_has_its_logout_carried_out_all_the_same(
     world: World, worker: StaffSignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +350,19 @@ async def test_copy_in_memory_stands_in_for_the_store_for_its_time_only(world: W
     world.now += 2
     with pytest.raises(SessionStoreUnavailable):
         await load(world, worker, done.ticket)
+
+
+async def test_copy_in_memory_is_worth_nothing_past_the_idle_end_of_its_session(world: World) -> None:
+    worker = await world.worker(deadline=2.0, remembered=30)
+    done = await world.sign_in(worker)
+    world.now = done.session.idle_end - 10
+    await load(world, worker, done.ticket, activity=False)
+    world.store.kill()
+    world.now += 9
+    assert (await load(world, worker, done.ticket, activity=False)).session.id == done.session.id
+    world.now += 1
+    with pytest.raises(SessionStoreUnavailable):
+        await load(world, worker, done.ticket, activity=False)
 
 
 async def test_sessions_lost_while_the_store_was_away_are_told_when_it_is_back(world: World) -> None:
