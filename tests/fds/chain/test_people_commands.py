@@ -174,12 +174,21 @@ async def test_mistakes_are_one_clear_line(tmp_path: Path, words: tuple[str, ...
 async def test_metrics_count_and_a_stopped_worker_leaves_a_checkpoint_with_nothing_to_repeat(tmp_path: Path) -> None:
     async with stand(tmp_path) as world:
         await world.attack(1, attempts=30)
-        await world.client.xadd(stream_key(PREFIX, 0), {b"b": b"junk"})
+        late = encode_event(Event(id="E", ts=1, gw="app"))
+        late[2] = "soon"
+        for data in (b"junk", b"[" * 60_000, encode_blob([[1], late, [[]]], source="test")):
+            await world.client.xadd(stream_key(PREFIX, 0), {b"b": data})
         await world.policies(1)
         found: dict[str, Any] = {}
+        refused = "haetae_fds_refused_total"
         async with asyncio.timeout(10):
-            while found.get('haetae_fds_refused_total{field="blob"}') != 1:
+            while sum(number for name, number in found.items() if name.startswith(refused)) < 5:
                 found = await world.metrics()
+        by_field = {name: number for name, number in found.items() if name.startswith(refused)}
+        assert by_field == {
+            f'{refused}{{field="blob"}}': 2, f'{refused}{{field="event"}}': 1, f'{refused}{{field="gw"}}': 1,
+            f'{refused}{{field="ts"}}': 1,
+        }  # fmt: skip
         assert found['haetae_fds_events_total{shard="0"}'] == 30
         assert found['haetae_fds_lease{shard="0"}'] == 1
         label = '{action="block",detector="stuffing_from_address",mode="enforce",op="put"}'

@@ -309,6 +309,20 @@ async def test_switching_off_takes_back_what_machines_decided_and_nothing_else(t
     assert policy.mode == "shadow"
 
 
+async def test_decision_that_the_engine_made_before_it_heard_of_the_switch_acts_on_nobody(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event("u-1") for _ in range(ENOUGH)))
+        found = await world.until(1)
+        for number in range(3):  # a worker looks four times a second
+            await world.modes.set(OVERALL, Mode.SHADOW)
+            await world.send(*(world.event(f"late-{number}") for _ in range(ENOUGH)))
+            found = await world.until(2 + number)
+            await world.modes.set(OVERALL, Mode.ENFORCE)
+            await asyncio.sleep(0.3)
+    assert {policy.mode for policy in found if policy.subject.user != "u-1"} == {"shadow"}
+
+
 async def test_false_alarm_is_taken_back_and_not_decided_again(tmp_path: Path) -> None:
     async with stand(tmp_path) as world:
         process = await world.worker()
