@@ -192,6 +192,19 @@ async def test_id_token_with_a_wrong_claim_gives_no_session(
     await nobody_is_signed_in(world)
 
 
+@pytest.mark.parametrize("azp", [..., "partner", ""], ids=["none", "theirs", "empty"])
+async def test_id_token_for_a_trusted_audience_beside_us_is_ours_only_where_it_says_that_we_asked(
+    azp: object, world: World
+) -> None:
+    worker = await world.worker(provider={"trusted_audiences": frozenset({"partner"})})
+    world.provider.claims = {"aud": ["haetae-internal", "partner"], "azp": azp}
+    with pytest.raises(LoginInvalid):
+        await world.sign_in(worker)
+    await nobody_is_signed_in(world)
+    world.provider.claims = {"aud": ["haetae-internal", "partner"], "azp": "haetae-internal"}
+    assert (await world.sign_in(worker)).session.subject == "u-1"
+
+
 HEADS: dict[str, dict[str, Any]] = {
     "access token": {"typ": "at+jwt"},
     "logout token": {"typ": "logout+jwt"},
