@@ -9,6 +9,9 @@ from typing import Any
 
 import orjson
 import pytest
+from haetae_cli.main import main
+from haetae_cli.worlds import on_its_day
+from haetae_demo.attack import CASES as WORLDS
 from haetae_demo.attack import SHAPES
 from haetae_fds.decision import Subject
 from haetae_fds.detectors.registry import DETECTORS
@@ -19,8 +22,6 @@ from haetae_policy.io.commands import Commands
 from tests.simulator.valkey import valkey
 
 pytestmark = pytest.mark.timeout(300)
-#: Of worlds on days of their own.
-SEEDS = (1, 2, 3, 4, 5, 7)
 CASES = ("stuffing_one_address", "object_search", "app_analysis")
 
 
@@ -36,13 +37,9 @@ def haetae(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six small worlds on six days, each with one attack."""
+    """Two small worlds, each with three attacks on three days."""
     folder = tmp_path_factory.mktemp("recordings")
-    for seed in SEEDS:
-        haetae(
-            *("worlds", CASES[seed % 3], "--shape", "small", "--people", "150", "--record", str(folder)),
-            *("--first-seed", str(seed), "--seeds", "1"),
-        )  # fmt: skip
+    haetae("worlds", *CASES, "--shape", "small", "--people", "150", "--seeds", "2", "--record", str(folder))
     return folder
 
 
@@ -69,8 +66,36 @@ def rules_off(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_worlds_lie_on_different_days() -> None:
-    assert len({SHAPES["small"](seed).start_ms // 86_400_000 for seed in SEEDS}) == len(SEEDS)
+def test_recordings_lie_on_different_days_and_no_event_is_in_two(recordings: Path) -> None:
+    files = sorted(recordings.glob("*.events"))
+    events = [[json.loads(line) for line in path.read_bytes().splitlines()] for path in files]
+    assert len({one[0]["ts"] // 86_400_000 for one in events}) == len(files) == 6
+    assert len({event["id"] for one in events for event in one}) == sum(map(len, events))
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_every_case_of_a_world_has_a_day_of_its_own(shape: str) -> None:
+    world = SHAPES[shape](1)
+    assert len({on_its_day(world, case).start_ms // 86_400_000 for case in WORLDS.values()}) == len(WORLDS)
+
+
+def test_worlds_with_models_are_played_the_same_again_and_models_decide_in_them(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["fds", "worlds", "stuffing_one_address", "--shape", "small", "--seeds", "1", "--people", "80"]
+    words += ["--no-yardstick", "--json"]
+    played = []
+    for _ in range(2):
+        assert main([*words, "--models", str(models)]) == 0
+        played.append(capsys.readouterr().out)
+    assert played[0] == played[1]
+    assert main(words) == 0
+    plain = capsys.readouterr().out
+    watched, alone = (json.loads(text.splitlines()[0])["reports"][0] for text in (played[0], plain))
+    assert watched["decisions"] > alone["decisions"], "what models in shadow find is written down"
+    assert watched["attacks"] == alone["attacks"], "and changes nothing"
+    assert main([*words, "--models", str(tmp_path / "none")]) == 1
+    assert "--models" in capsys.readouterr().err
 
 
 def test_trained_version_begins_in_shadow_and_takes_a_name_to_act(models: Path) -> None:
