@@ -6,10 +6,11 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 from aiohttp import web
 from haetae_fds import Event
@@ -121,6 +122,12 @@ async def test_every_kind_of_incident_reaches_slack_the_log_and_the_metrics_once
         secret.write_text(url)
         secret.chmod(0o600)
         async with stand(tmp_path, "--slack-webhook-file", str(secret), "--rules", str(rules)) as world:
+            numbers: dict[str, float] = {}
+            async with asyncio.timeout(20):  # the next checkpoint is ten seconds away
+                while not numbers.get('haetae_fds_checkpoints_total{shard="0"}'):
+                    await asyncio.sleep(0.05)
+                    with suppress(aiohttp.ClientError):
+                        numbers = await world.metrics()
             await report(world, Day(now_ms).events)
             await until(lambda: len(told) >= len(INCIDENTS))
             log = (tmp_path / "worker.log").read_text()
