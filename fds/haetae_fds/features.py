@@ -209,8 +209,10 @@ class Features:
             return
         if first[0] == f.client or (dev is not None and dev == first[3]):
             # The same client, on the move perhaps.
+            if first[1] != f.system and (dev is None or dev != first[3]):
+                _turn(f, session, first[1])
             session.first, session.first_at = use, max(now, session.first_at)
-            if session.others:
+            if session.others or session.turns is not None:
                 f.triggers |= SESSION
             return
         if first[1] == f.system:
@@ -321,6 +323,15 @@ class Features:
     def every_version(self, f: Facts) -> Version:
         """Return the state of all versions: a key rotation hits them all."""
         return self.versions.touch("*", f.now)
+
+
+def _turn(f: Facts, session: Session, before: str) -> None:
+    """Note that a session went from where its user is at home to where he never was, or back."""
+    if f.user is not None and f.user.homes.settled(before, f.now) != f.user.homes.settled(f.system, f.now):
+        if session.turns is None:
+            session.turns = Recent(MIN10)
+        session.turns.add(f.event.id, f.now)
+        note(session.sample, f.event.id)
 
 
 def _seen_elsewhere(api: ApiState, event: Event) -> None:

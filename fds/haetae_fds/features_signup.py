@@ -1,7 +1,8 @@
 """Sign-up features: what one new or asked-for name adds to the device, the address, the network and the client.
 
-Rules kept: services may sign newcomers in at once, so an outcome of the auth service makes a sign-up no log-in; where
-no outcome and no API says what it is, a name without a secret does. Not here: limits.
+Rules kept: services may sign newcomers in at once, so an outcome of the auth service makes a sign-up no log-in, unless
+it says that a secret was wrong or the name has signed in before; where no outcome and no API says what it is, a name
+without a secret does. Not here: limits.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ def update_signup(features: Features, f: Facts) -> None:
     refused = event.status is not None and event.status >= 400
     if f.api is None or not f.api.mutating or (refused and event.acct is None):
         return
+    if event.auth is not None and (event.auth.value != "ok" or _has_signed_in(features, event.acct)):
+        return
     name = event.acct or event.user or event.obj or event.id
     f.triggers |= SIGNUP
     if event.acct is not None and not refused:
@@ -42,3 +45,9 @@ def update_signup(features: Features, f: Facts) -> None:
             tally(one.signups.clients, f.client)
         if one is f.cluster:
             one.signups.ips.add(f.ip, f.now)
+
+
+def _has_signed_in(features: Features, name: str | None) -> bool:
+    """Say whether this name is nobody's new one, whatever patterns take its log-in for a sign-up."""
+    account = None if name is None else features.accounts.get(name)
+    return account is not None and account.ok_at > 0

@@ -212,7 +212,7 @@ class User:
 class Session:
     """One session and who uses it: (client, system or network, address, device)."""
 
-    __slots__ = ("first", "first_at", "hot", "others", "sample", "seen")
+    __slots__ = ("first", "first_at", "hot", "others", "sample", "seen", "turns")
 
     def __init__(self) -> None:
         self.seen = 0
@@ -220,6 +220,7 @@ class Session:
         self.first: tuple[str, str, str, str | None] | None = None
         self.first_at = 0
         self.others: dict[tuple[str, str, str, str | None], int] | None = None
+        self.turns: Recent | None = None
         self.sample: list[str] = []
 
 

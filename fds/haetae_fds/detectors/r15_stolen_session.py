@@ -1,18 +1,26 @@
 """R15: one session, two clients in two networks, both alive.
 
-Only the second use is refused. Somebody on the move keeps the client; a second program at home keeps the network.
+Only the second use is refused. Somebody on the move keeps the client; a second program at home keeps the network. Who
+speaks as the victim's client does is betrayed by the session being here and there at once: nobody goes home and away
+again several times in ten minutes. Telephones do, between a weak network at home and their carrier's, and keep their
+peace; everybody else is asked for more where the owner never was.
 """
 
-from haetae_fds.decision import Subject
+from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import SESSION, Facts
 from haetae_fds.finding import Detector, Finding, number
-from haetae_fds.state import HOUR, MIN10, SETTLED
+from haetae_fds.state import HOUR, MIN10, SETTLED, Session
+
+TURNS = 4
 
 Use = tuple[str, str, str, str | None]
 
 
 class StolenSession(Detector):
-    """A second client in another system within ten minutes of the first; in a known one, only if the first goes on."""
+    """A second client in another system within ten minutes of the first; in a known one, only if the first goes on.
+
+    The same client: four times from a network the user is at home in to a strange one or back, within ten minutes.
+    """
 
     name = "stolen_session"
     wants = SESSION
@@ -20,10 +28,15 @@ class StolenSession(Detector):
     def observe(self, f: Facts) -> Finding | None:
         """See the class."""
         session = f.session
-        if session is None or session.first is None or not session.others:
+        if session is None or session.first is None:
+            return None
+        return self._two_clients(f, session, session.first) or self._here_and_there(f, session)
+
+    def _two_clients(self, f: Facts, session: Session, first: Use) -> Finding | None:
+        if not session.others:
             return None
         window = MIN10 / self.limit(f, 1.0)
-        if f.client == session.first[0]:
+        if f.client == first[0]:
             for use, at in session.others.items():
                 if 0 <= f.now - at <= window and use[1] != f.system:
                     return self._found(f, use, f.now - at, window)
@@ -35,6 +48,18 @@ class StolenSession(Detector):
         if gap > window or not strange or f.client is None:
             return None
         return self._found(f, (f.client, f.system, f.ip, None), gap, window)
+
+    def _here_and_there(self, f: Facts, session: Session) -> Finding | None:
+        if session.turns is None or f.user is None or f.device is not None or not f.ip:
+            return None
+        turns, limit = session.turns.count(f.now), self.limit(f, TURNS)
+        if turns < limit or f.user.homes.settled(f.system, f.now) or (f.place is not None and f.place.kind == "mobile"):
+            return None
+        return self.found(
+            f, "one session is used in two networks at once", (number("times from one to the other", turns, limit),),
+            Subject(session=f.event.sess, ip=f.ip), action=Action.CHALLENGE, events=session.sample, ttl=HOUR,
+            campaign=f"session {f.event.sess}",
+        )  # fmt: skip
 
     def _found(self, f: Facts, use: Use, gap: int, window: float) -> Finding:
         subjects = [Subject(session=f.event.sess, client=use[0])]
