@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from haetae_oidc import Loaded, LogoutTokenInvalid, SessionMissing, SessionStoreUnavailable
 from haetae_oidc.io.staff_sign_in import StaffSignIn
+from haetae_oidc.session.ticket import Ticket
 
 from tests.oidc.session.conftest import World
 
@@ -404,3 +405,19 @@ async def test_first_request_after_a_restart_of_the_store_is_served(world: World
     await world.store.start()
     loads = await asyncio.gather(*(load(world, worker, ticket) for worker in workers for ticket in tickets))
     assert {one.session.subject for one in loads} == {"u-1"}
+
+
+async def test_worker_that_lost_the_lock_of_a_refresh_cannot_write_over_the_one_that_took_it(
+    world: World, worker: StaffSignIn
+) -> None:
+    ticket = Ticket.parse((await world.sign_in(worker)).ticket)
+    store = worker._store
+    slow = await store.lock(ticket.name, ttl_ms=1)
+    async with asyncio.timeout(5):
+        while (quick := await store.lock(ticket.name, ttl_ms=5000)) == 0:  # noqa: ASYNC110 - the store's own clock
+            await asyncio.sleep(0.001)
+    opened = await store.load(ticket, now=world.now)
+    assert quick > slow > 0
+    with pytest.raises(SessionMissing):
+        await store.refreshed(opened, opened.record, fence=slow)
+    assert await store.refreshed(opened, opened.record, fence=quick)
