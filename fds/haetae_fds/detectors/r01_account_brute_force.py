@@ -1,13 +1,15 @@
 """R1: many secrets tried on one account from many addresses, none of them where the account is at home.
 
-The account's owner is the victim: only callers without an established identity are refused. Slow attempts are
-counted over six hours.
+The account's owner is the victim: only callers without an established identity are refused. Who signs in with browsers
+only has no such identity before the log-in, so strangers are asked for more there, which the owner can give. Slow
+attempts are counted over six hours.
 """
 
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, number, worst
+from haetae_fds.state import Account
 
 SECRETS = 6
 FEW_SECRETS = 4
@@ -44,9 +46,14 @@ class AccountBruteForce(Detector):
             if tried >= limit and places >= ADDRESSES:
                 numbers = (number("distinct secrets", tried, limit), number("addresses", places, ADDRESSES))
                 return Finding(
-                    detector=self.name, version=self.version, action=Action.BLOCK,
+                    detector=self.name, version=self.version, action=_action(account),
                     subjects=(Subject(account=f.event.acct, untrusted=True),), api=api_ref(f),
                     what="one account is tried from many unfamiliar addresses", numbers=numbers,
                     events=tuple(account.sample), score=worst(numbers), campaign=f"account {f.event.acct}",
                 )  # fmt: skip
         return None
+
+
+def _action(account: Account) -> Action:
+    """Refuse strangers where the owner has a device that tells him from them."""
+    return Action.BLOCK if any(home.startswith("d:") for home in account.homes.at) else Action.CHALLENGE

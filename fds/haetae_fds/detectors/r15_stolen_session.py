@@ -3,7 +3,8 @@
 Only the second use is refused. Somebody on the move keeps the client; a second program at home keeps the network. Who
 speaks as the victim's client does is betrayed by the session being here and there at once: nobody goes home and away
 again several times in ten minutes. Telephones do, between a weak network at home and their carrier's, and keep their
-peace; everybody else is asked for more where the owner never was.
+peace, also where nothing says whose network it is, for a while; everybody else is asked for more where the owner never
+was.
 """
 
 from haetae_fds.decision import Action, Subject
@@ -12,6 +13,7 @@ from haetae_fds.finding import Detector, Finding, number
 from haetae_fds.state import HOUR, MIN10, SETTLED, Session
 
 TURNS = 4
+UNKNOWN = 3
 
 Use = tuple[str, str, str, str | None]
 
@@ -19,7 +21,8 @@ Use = tuple[str, str, str, str | None]
 class StolenSession(Detector):
     """A second client in another system within ten minutes of the first; in a known one, only if the first goes on.
 
-    The same client: four times from a network the user is at home in to a strange one or back, within ten minutes.
+    The same client: four times from a network the user is at home in to a strange one or back, within ten minutes;
+    three times as often where the kind of network is not known.
     """
 
     name = "stolen_session"
@@ -52,8 +55,9 @@ class StolenSession(Detector):
     def _here_and_there(self, f: Facts, session: Session) -> Finding | None:
         if session.turns is None or f.user is None or f.device is not None or not f.ip:
             return None
-        turns, limit = session.turns.count(f.now), self.limit(f, TURNS)
-        if turns < limit or f.user.homes.settled(f.system, f.now) or (f.place is not None and f.place.kind == "mobile"):
+        kind = None if f.place is None else f.place.kind
+        turns, limit = session.turns.count(f.now), self.limit(f, TURNS if kind is not None else UNKNOWN * TURNS)
+        if turns < limit or f.user.homes.settled(f.system, f.now) or kind == "mobile":
             return None
         return self.found(
             f, "one session is used in two networks at once", (number("times from one to the other", turns, limit),),

@@ -21,6 +21,16 @@ def test_account_tried_from_many_addresses_is_closed_to_strangers_only() -> None
     assert one.api.path == "/sessions"
 
 
+def test_owner_who_has_browsers_only_can_prove_himself_while_strangers_guess() -> None:
+    scene, made = Scene(), list[Decision]()
+    browser = {"ip": "100.99.1.1", "asn": 5, "ua": "browser"}
+    scene.send(1000, **browser, **scene.login("w", "ok", "right"))
+    for number in range(8):
+        made += scene.send(**scene.stranger(number), **scene.login("w", "bad", f"guess{number}"))
+    (one,) = acting(made, "account_brute_force")
+    assert (one.action, one.subject.to_dict()) == ("challenge", {"account": "aw", "untrusted": True})
+
+
 def test_slow_guessing_over_hours_is_found() -> None:
     scene, made = Scene(), list[Decision]()
     for number in range(12):
