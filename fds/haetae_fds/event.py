@@ -118,6 +118,8 @@ def decode_event(value: object) -> Event:
     missing = _REQUIRED - read.keys()
     if missing:
         raise EventInvalid(min(missing))
+    if not read["id"]:
+        raise EventInvalid("id")  # all such events would be one event doubled
     return Event(**read)
 
 

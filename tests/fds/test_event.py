@@ -98,6 +98,11 @@ def test_a_latency_that_is_no_finite_number_is_refused(number: object) -> None:
         decode_event(encoded)
 
 
+def test_event_without_a_name_is_refused_for_its_doubles_could_not_be_told() -> None:
+    with pytest.raises(EventInvalid, match="id"):
+        decode_event(encode_event(replace(EVENT, id="")))
+
+
 @given(json_values)
 def test_any_json_value_is_an_event_or_a_declared_error(value: object) -> None:
     try:
