@@ -13,8 +13,11 @@ from bench.machine import usable_cores
 from bench.processes import Process, free_port, session_pids
 
 CHILD_AND_GRANDCHILD = "import subprocess, sys; subprocess.run(['sleep', '60'])"
+# The kernel tells processor time in ticks of 10 ms, which a fast start may not fill: the server works for some of them.
 SERVER = """
-import socketserver, sys
+import socketserver, sys, time
+while time.process_time() < 0.05:
+    pass
 class Answer(socketserver.StreamRequestHandler):
     def handle(self):
         self.rfile.readline()
