@@ -7,7 +7,7 @@ app. Once a group is known, the next of it is judged sooner. While far more than
 callers alike who read hardly anything else are asked for more after a few objects.
 
 Users who have nothing in common but what they do are asked for more: five with three signs, or ten who read what nobody
-asks for while far more of that is read than ever.
+asks for, and never twice, while far more of that is read than ever.
 """
 
 from haetae_fds.counters import Recent
@@ -97,7 +97,7 @@ class CoordinatedScraping(Detector):
                     campaign=f"scraping {group}",
                 )  # fmt: skip
         least = self.limit(f, JOINING)
-        if f.user is not None and browse.hour >= least:
+        if f.user is not None and browse.hour >= least and _once(browse):
             members = busy_group(api, "loners", f.actor, f.now)
             if members >= LONERS:
                 return self._asked(f, browse, least, members, LONERS, "loners")
@@ -126,8 +126,13 @@ class CoordinatedScraping(Detector):
 def _signs(f: Facts, browse: Browse, api: ApiState) -> tuple[int, bool]:
     """Return how many signs of a machine there are, and whether hardly an object was asked for twice."""
     datacentre = f.place is not None and f.place.kind in ("hosting", "vpn/tor")
-    once = browse.hour >= 0.95 * browse.requests
+    once = _once(browse)
     return browse.regular() + once + datacentre + off_the_path(browse, api), once
+
+
+def _once(browse: Browse) -> bool:
+    """Say whether hardly an object was asked for twice."""
+    return browse.hour >= 0.95 * browse.requests
 
 
 def _members(api: ApiState, group: str, now: int) -> int:

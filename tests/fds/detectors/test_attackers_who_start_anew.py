@@ -147,6 +147,14 @@ def test_many_users_with_nothing_in_common_who_read_what_nobody_asks_for_are_ask
     assert made == []
 
 
+def test_users_who_read_each_of_their_own_things_twice_are_no_machines_when_they_are_many() -> None:
+    scene, made = Scene(), list[Decision]()
+    newsreaders(scene)
+    for step in range(12 * 60):
+        made += scene.send(333 + 97 * (step % 7), **reader(step % 12, obj=f"own{step % 12}-{step // 24}"))
+    assert acting(made, "coordinated_scraping") == []
+
+
 def test_users_with_nothing_in_common_who_read_like_machines_are_asked_for_more() -> None:
     scene, made = Scene(), list[Decision]()
     newsreaders(scene)
