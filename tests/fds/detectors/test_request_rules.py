@@ -173,6 +173,20 @@ def test_scanner_is_refused_and_one_missing_picture_is_not() -> None:
     assert made == []
 
 
+def test_slow_scanner_is_refused_sooner_where_hardly_anything_else_was_asked_for() -> None:
+    missing = {**Scene.stranger(1), "route": None, "status": 404}
+    scene, made = Scene(), list[Decision]()
+    for number in range(15):
+        made += scene.send(12_000, **missing, obj=f"path{number}")
+    assert acting(made, "scanner")
+    scene, made = Scene(), list[Decision]()
+    for number in range(100):  # somebody who reads finds some dead links
+        made += scene.send(3_000, **Scene.stranger(1), api="GET /things/{id}", obj=f"t{number % 4}")
+        if number % 6 == 0:
+            made += scene.send(3_000, **missing, obj=f"path{number}")
+    assert made == []
+
+
 def test_second_client_of_a_stolen_session_is_refused_and_somebody_on_the_move_is_not() -> None:
     scene, made = Scene(), list[Decision]()
     scene.send(**scene.at_home(30))
