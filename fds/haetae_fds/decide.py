@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 ESCALATE_AFTER = MINUTE
 SHARED = 5
-RARE_SHARE = 0.005
 WIDEN_RARE = 3
 WIDEN_POPULAR = 8
 _OF_FAULTS = frozenset({"replay", "bad_signature", "decrypt_failure", "app_analysis"})
@@ -163,8 +162,7 @@ class Decider:
             return None
         ledger = self._in(mode)
         live, note = ledger.live(pid, now), guard or note
-        hosting = f.place is not None and f.place.kind in ("hosting", "vpn/tor")
-        cap = cap_of(subject, pop=f.pop, hosting=hosting)
+        cap = cap_of(subject, pop=f.pop, hosting=f.datacentre)
         life, _ = ledger.lifetime(subject, finding.ttl, cap, now)
         ver = 1 if live is None else live.ver + 1
         ledger.add(
@@ -212,7 +210,7 @@ class Decider:
             return Action.ALERT, True, f"it would match {protected}, which is never refused"
         if finding.approval:
             return Action.ALERT, True, "a subject this broad needs a person's approval"
-        if subject.ip == f.net_key and f.place is not None and f.place.kind == "mobile":
+        if subject.ip == f.net_key and f.mobile:
             return Action.ALERT, True, "a mobile carrier's network is never refused as a whole"
         alone = not (subject.user or subject.device or subject.session or subject.account or subject.untrusted)
         if subject.ip is not None and alone and f.pop >= SHARED:
@@ -285,7 +283,7 @@ class Decider:
         if cluster.offenders is None:
             cluster.offenders = Recent(MIN10)
         cluster.offenders.add(f"{f.ip} {f.api_key}", f.now)
-        count, rare = cluster.offenders.count(f.now), f.share < RARE_SHARE
+        count, rare = cluster.offenders.count(f.now), f.rare
         if count < (WIDEN_RARE if rare else WIDEN_POPULAR):
             return None
         if not rare and not (f.api is not None and (f.api.login or f.api.signup)):

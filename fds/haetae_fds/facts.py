@@ -9,6 +9,7 @@ from typing import Final
 
 from haetae_fds.event import Event
 from haetae_fds.state import Account, ApiState, Cluster, Device, Faults, Pair, Place, Session, User, Version
+from haetae_fds.words import NetworkKind
 
 LOGIN: Final = 1
 FAULT: Final = 2
@@ -21,6 +22,9 @@ SIGNUP: Final = 128
 DECOY: Final = 256
 OFFENSE: Final = 512
 
+RARE: Final = 0.005
+_DATACENTRES: Final = frozenset({NetworkKind.HOSTING, NetworkKind.ANONYMISER})
+
 FAILED: Final = frozenset({"bad", "nouser", "locked", "mfa_fail"})
 PASSED: Final = frozenset({"ok", "mfa_ok"})
 
@@ -32,7 +36,8 @@ class Facts:
     `claimed` is the known device of that id whether verified now or not. `trusted`: the (device, address) pair is
     established. `familiar`: the log-in comes from where this account is at home. `fresh`: this (account, secret) pair
     failed for the first time in 24 hours. `pop`: established identities at the address. `scale`: what limits are
-    multiplied with (a cold engine doubles, a model may halve). `swarm`: far more is asked for that nobody asks for.
+    multiplied with (a cold engine doubles, a model may halve). `share`: of the established identities, those who have
+    this client. `swarm`: far more is asked for that nobody asks for.
     """
 
     __slots__ = (
@@ -131,3 +136,18 @@ class Facts:
         self.narrow = False
         self.warm = True
         self.scale = 1.0
+
+    @property
+    def rare(self) -> bool:
+        """Whether hardly any established identity has this client."""
+        return self.share < RARE
+
+    @property
+    def datacentre(self) -> bool:
+        """Whether the address is rented by the hour, or hides who uses it."""
+        return self.place is not None and self.place.kind in _DATACENTRES
+
+    @property
+    def mobile(self) -> bool:
+        """Whether the address is a mobile carrier's."""
+        return self.place is not None and self.place.kind == NetworkKind.MOBILE

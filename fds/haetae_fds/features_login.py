@@ -26,6 +26,7 @@ from haetae_fds.state import (
     Suspicion,
     User,
 )
+from haetae_fds.words import AuthOutcome
 
 if TYPE_CHECKING:
     from haetae_fds.features import Features
@@ -138,7 +139,9 @@ def _count(cluster: Cluster, f: Facts, short: int = MIN2) -> None:
     if cluster.ips is None or cluster.accounts is None or cluster.ips_long is None or cluster.accounts_long is None:
         cluster.ips, cluster.accounts = Recent(short), Recent(short)
         cluster.ips_long, cluster.accounts_long = Recent(HOUR), Recent(HOUR)
-    if f.failed and f.fresh:
+    # Whose second factor fails has brought the right secret, as hardly anything of a list does.
+    right = f.passed or event.auth == AuthOutcome.MFA_FAIL
+    if f.fresh and f.failed and not right:
         cluster.failed.add(now, short)
         cluster.failed_long.add(now, HOUR)
         cluster.ips.add(f.ip, now)
@@ -150,7 +153,7 @@ def _count(cluster: Cluster, f: Facts, short: int = MIN2) -> None:
             tally(cluster.clients, f.client)
         if f.api_key is not None:
             tally(cluster.apis, f.api_key)
-    elif f.passed:
+    elif f.passed or (f.fresh and right):
         cluster.ok.add(now, short)
         cluster.ok_long.add(now, HOUR)
 
@@ -222,10 +225,9 @@ def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None
     doubt.until = f.now + (2 * MIN10 if guessed else 3 * MIN10 // 2)
     doubt.creds = max(creds, slow)
     place, cluster = f.place, f.cluster
-    rough = place is not None and (
-        place.kind in ("hosting", "vpn/tor")
-        or place.hot > f.now
-        or (place.logins is not None and place.logins.failed.read(f.now, MIN10) >= 3)
+    rough = f.datacentre or (
+        place is not None
+        and (place.hot > f.now or (place.logins is not None and place.logins.failed.read(f.now, MIN10) >= 3))
     )
     lookalikes = cluster is not None and cluster.hot > f.now
     doubt.strong = guessed or rough or lookalikes

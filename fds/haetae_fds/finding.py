@@ -148,8 +148,7 @@ def number(name: str, value: float, limit: float) -> Number:
 
 def at_address(f: Facts, *, account: str | None = None, client: str | None = None, strangers: bool = False) -> Subject:
     """Return the address as a subject: only its callers without an established identity once others live there."""
-    mobile = f.place is not None and f.place.kind == "mobile"
-    return Subject(ip=f.ip, account=account, client=client, untrusted=strangers or f.pop > 0 or mobile)
+    return Subject(ip=f.ip, account=account, client=client, untrusted=strangers or f.pop > 0 or f.mobile)
 
 
 def of_actor(f: Facts) -> Subject:
@@ -181,7 +180,7 @@ def faulty_api(f: Facts, subject: Subject, apis: dict[str, int]) -> Api | None:
 
 def among_others(f: Facts, subject: Subject) -> bool:
     """Say whether a subject is the strangers at an address where others live, too."""
-    return subject.device is None and (f.pop > 0 or (f.place is not None and f.place.kind == "mobile"))
+    return subject.device is None and (f.pop > 0 or f.mobile)
 
 
 def one_api(f: Facts, apis: dict[str, int]) -> Api | None:

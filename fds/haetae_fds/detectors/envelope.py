@@ -12,7 +12,6 @@ TRUSTED = 30
 UNTRUSTED = 8
 OURS = 3
 SHARED = 5
-RARE = 0.005
 
 
 def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, what: str) -> Finding | None:
@@ -36,8 +35,8 @@ def over_limit(detector: Detector, f: Facts, kinds: tuple[str, ...], base: int, 
     if among_others(f, subject) and elsewhere(f):
         return None
     action = of_strangers(f, subject)
-    shared = f.pop >= SHARED or (f.place is not None and f.place.kind == "mobile")
-    if subject.device is None and shared and f.share >= RARE and (incident or not _address_at_fault(detector, f)):
+    shared = f.pop >= SHARED or f.mobile
+    if subject.device is None and shared and not f.rare and (incident or not _address_at_fault(detector, f)):
         # One caller nobody knows is no reason to bother all strangers of a carrier, least of all when we are at fault.
         return None
     if f.trusted and subject.device is None:
@@ -52,7 +51,7 @@ def of_strangers(f: Facts, subject: Subject) -> Action:
     """Return a challenge when strangers are meant where others live, or while others have the same fault, and the
     client tells nobody apart.
     """
-    popular = f.share >= RARE
+    popular = not f.rare
     if among_others(f, subject):
         return Action.CHALLENGE if popular or subject.client is None else Action.BLOCK
     ours = subject.device is None and popular and any(in_incident(f, kind) for kind in f.faults)

@@ -13,7 +13,6 @@ from haetae_fds.state import Account
 
 SECRETS = 6
 FEW_SECRETS = 4
-RARE = 0.005
 SLOW_SECRETS = 10
 ADDRESSES = 4
 ENOUGH = 50
@@ -35,7 +34,7 @@ class AccountBruteForce(Detector):
             return None
         if account.ips is None or account.ips_slow is None:
             return None
-        rare = f.cluster is not None and f.share < RARE and f.active >= ENOUGH and single(account.clients) == f.client
+        rare = f.cluster is not None and f.rare and f.active >= ENOUGH and single(account.clients) == f.client
         for creds, ips, base in (
             (account.creds, account.ips, SECRETS),
             (account.creds_slow, account.ips_slow, SLOW_SECRETS),

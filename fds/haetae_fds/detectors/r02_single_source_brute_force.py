@@ -14,7 +14,6 @@ SECRETS = 6
 SLOW_SECRETS = 10
 HOME_SECRETS = 12
 ADDRESSES = 4
-RARE = 0.005
 
 
 class SingleSourceBruteForce(Detector):
@@ -42,9 +41,9 @@ class SingleSourceBruteForce(Detector):
         ):
             tried, limit = creds.count(f.now), self.limit(f, base)
             if tried >= limit and ips.count(f.now) < ADDRESSES:
-                shared = f.pop > 0 or (f.place is not None and f.place.kind == "mobile")
+                shared = f.pop > 0 or f.mobile
                 subject = at_address(f, account=f.event.acct if shared else None)
-                people = f.share >= RARE and f.place is not None and f.place.kind not in ("hosting", "vpn/tor")
+                people = not f.rare and not f.datacentre
                 action = Action.CHALLENGE if people and tried < self.limit(f, HOME_SECRETS) else Action.BLOCK
                 return self._found(f, tried, limit, action, subject)
         return None

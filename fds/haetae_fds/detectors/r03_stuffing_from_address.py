@@ -20,7 +20,6 @@ from haetae_fds.state import HOUR, HOUR6, MIN10, Logins
 
 ACCOUNTS = 8
 TOOL_ACCOUNTS = 12
-RARE = 0.005
 SLOW_ACCOUNTS = 20
 SHARE = 0.7
 SLOW_SHARE = 0.8
@@ -56,7 +55,7 @@ class StuffingFromAddress(Detector):
         failed, ok = logins.failed_long.read(now, HOUR6), logins.ok_long.read(now, HOUR6)
         checks.append((logins.accounts_long.count(now), SLOW_ACCOUNTS + 2 * f.pop, failed / (failed + ok), SLOW_SHARE))
         client = single(logins.clients)
-        people = f.share >= RARE and f.place.kind not in ("hosting", "vpn/tor")
+        people = not f.rare and not f.datacentre
         many = people and client is None and len(logins.clients) > 1
         for tried, base, share, least in checks:
             limit, accounts = self.limit(f, base * (VOICES if many else 1)), tried - _excused(f, logins)
@@ -88,7 +87,7 @@ class StuffingFromAddress(Detector):
     def _network(self, f: Facts) -> Finding | None:
         """Judge a network's addresses together: who rents one need not use an address twice."""
         net, now = f.net, f.now
-        if net is None or net.logins is None or (f.place is not None and f.place.kind == "mobile"):
+        if net is None or net.logins is None or f.mobile:
             return None
         pop, logins = net.pop(now), net.logins
         failed, ok = logins.failed.read(now, MIN10), logins.ok.read(now, MIN10)
@@ -109,7 +108,7 @@ class StuffingFromAddress(Detector):
     def _tool(self, f: Facts) -> Finding | None:
         """Judge a client nobody established uses by itself: how many live at its address says nothing about it."""
         c = f.cluster
-        if c is None or f.share >= RARE or c.accounts_long is None:
+        if c is None or not f.rare or c.accounts_long is None:
             return None
         accounts, limit = c.accounts_long.count(f.now), self.limit(f, TOOL_ACCOUNTS)
         failed, ok = c.failed_long.read(f.now, HOUR), c.ok_long.read(f.now, HOUR)

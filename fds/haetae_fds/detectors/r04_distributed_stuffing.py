@@ -14,7 +14,6 @@ ACCOUNTS = 20
 SLOW = 1.5
 STRANGE = 0.6
 SHARE = 0.8
-RARE = 0.005
 
 
 class DistributedStuffing(Detector):
@@ -33,7 +32,7 @@ class DistributedStuffing(Detector):
             return None
         if c.ips_long is None or c.accounts_long is None:
             return None
-        now, rare = f.now, f.share < RARE
+        now, rare = f.now, f.rare
         for ips, accounts, failed, ok, base in (
             (c.ips, c.accounts, c.failed.read(now, MIN2), c.ok.read(now, MIN2), STRANGE if rare else 1.0),
             (

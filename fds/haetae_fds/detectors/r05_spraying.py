@@ -5,7 +5,6 @@ share (asked for more where established people have it too), an address that tri
 """
 
 from haetae_fds.decision import Action, Subject
-from haetae_fds.detectors.r04_distributed_stuffing import RARE
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
@@ -63,13 +62,13 @@ class Spraying(Detector):
         alike = f.client is not None and single(pw.clients, SHARE) == f.client
         logins = None if f.place is None else f.place.logins
         again = logins is not None and logins.accounts_long.count(f.now) >= AGAIN
-        if again and (not alike or f.share >= RARE):
+        if again and (not alike or not f.rare):
             subjects.append(at_address(f, client=f.client if f.pop > 0 else None, strangers=True))
         if alike:
             subjects.append(Subject(client=f.client, untrusted=True))
         if not subjects:
             subjects.append(at_address(f, client=f.client if f.pop > 0 else None, strangers=True))
-        block = (alike and f.share < RARE) or (len(subjects) == 1 and subjects[0].ip is not None and f.pop == 0)
+        block = (alike and f.rare) or (len(subjects) == 1 and subjects[0].ip is not None and f.pop == 0)
         return self.found(
             f, "one secret is tried on many accounts", (number("accounts", accounts, limit),), *subjects,
             action=Action.BLOCK if block else Action.CHALLENGE, api=api_ref(f), events=pw.sample, campaign="spraying",

@@ -15,7 +15,6 @@ NETWORK = 3
 TOGETHER = 3
 ENOUGH = 50
 MEMBERS = 5
-RARE = 0.005
 GUARD_USERS = 8
 GUARD_SHARE = 0.05
 
@@ -62,7 +61,7 @@ class ObjectEnumeration(Detector):
         if f.user is None or f.user_key is None or f.api is None or browse is None or browse.denied is None:
             return None
         newcomer = not f.user.first_good or f.now - f.user.first_good < HOUR
-        if not newcomer or f.client is None or f.share >= RARE or f.active < ENOUGH:
+        if not newcomer or f.client is None or not f.rare or f.active < ENOUGH:
             return None
         denied, least = browse.denied.read(f.now, MIN10), self.limit(f, TOGETHER)
         if denied < least - 0.5 or 2 * denied < browse.objects.count(f.now):

@@ -125,9 +125,8 @@ class CoordinatedScraping(Detector):
 
 def _signs(f: Facts, browse: Browse, api: ApiState) -> tuple[int, bool]:
     """Return how many signs of a machine there are, and whether hardly an object was asked for twice."""
-    datacentre = f.place is not None and f.place.kind in ("hosting", "vpn/tor")
     once = _once(browse)
-    return browse.regular() + once + datacentre + off_the_path(browse, api), once
+    return browse.regular() + once + f.datacentre + off_the_path(browse, api), once
 
 
 def _once(browse: Browse) -> bool:

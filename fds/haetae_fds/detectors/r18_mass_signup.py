@@ -16,7 +16,6 @@ ACCOUNTS = 5
 NETWORK = 3
 VOICES = 2
 ALIKE = 12
-RARE = 0.005
 
 
 class MassSignup(Detector):
@@ -48,7 +47,7 @@ class MassSignup(Detector):
         if f.place is None or f.place.signups is None:
             return None
         signups = f.place.signups
-        people = f.share >= RARE and f.place.kind not in ("hosting", "vpn/tor")
+        people = not f.rare and not f.datacentre
         many = people and len(signups.clients) > 1 and single(signups.clients) is None
         base = (ACCOUNTS + f.pop) * (VOICES if many else 1)
         return self._names(f, signups, base, at_address(f, strangers=True), "address", asked=many)
@@ -74,7 +73,7 @@ class MassSignup(Detector):
 
     def _client(self, f: Facts) -> Finding | None:
         cluster = f.cluster
-        if cluster is None or cluster.signups is None or f.share >= RARE or f.trusted:
+        if cluster is None or cluster.signups is None or not f.rare or f.trusted:
             return None
         made, places, limit = cluster.signups.names.count(f.now), cluster.signups.ips.count(f.now), self.limit(f, ALIKE)
         if made < limit or places < limit:

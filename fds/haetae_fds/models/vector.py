@@ -148,11 +148,11 @@ def _user_age(f: Facts) -> float:
 
 
 def _strange_net(f: Facts) -> float:
-    return float(f.place is not None and f.place.kind in ("hosting", "vpn/tor"))
+    return float(f.datacentre)
 
 
 def _mobile(f: Facts) -> float:
-    return float(f.place is not None and f.place.kind == "mobile")
+    return float(f.mobile)
 
 
 def _pair_faults(f: Facts) -> float:

@@ -96,6 +96,14 @@ def test_distributed_stuffing_with_a_popular_client_is_only_challenged() -> None
     assert one.action == "challenge"
 
 
+def test_people_whose_text_message_does_not_come_are_no_list() -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(60):
+        fields = {**scene.stranger(number), "ja4": "app", "ua": "app", "hdr": "app"}
+        made += scene.send(1500, **fields, **scene.login(f"x{number}", "mfa_fail", "right"))
+    assert acting(made) == []
+
+
 def test_new_phones_of_a_popular_client_are_left_alone() -> None:
     scene, made = Scene(), list[Decision]()
     for number in range(40):
