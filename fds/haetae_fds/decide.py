@@ -138,7 +138,8 @@ class Decider:
         self, f: Facts, finding: Finding, subject: Subject, api: Api | None, *, paid: bool = False
     ) -> Decision | None:
         now = f.now
-        if subject.ip == "" or (finding.action is not Action.ALERT and not _named(subject)):
+        asked = finding.action is Action.ALERT or finding.approval
+        if subject.ip == "" or not (asked or _named(subject)):
             # Events without a usable address name nobody by it.
             return None
         pid = policy_id(subject, api, Action.ALERT if finding.action is Action.ALERT else Action.BLOCK)
@@ -179,7 +180,7 @@ class Decider:
             detector=finding.detector, why=finding.why() if note is None else f"{finding.why()}; {note}",
             events=_sample(finding, f), pid=pid, ver=ver, score=finding.score, numbers=finding.numbers,
             rate=finding.rate if action is Action.THROTTLE else None, approval=approval,
-            proposal=finding.proposal or ("block" if approval else None), campaign=finding.campaign,
+            proposal=finding.proposal or (_proposed(finding) if approval else None), campaign=finding.campaign,
         )  # fmt: skip
 
     def _stands(self, pid: str, action: Action, mode: Mode, now: int) -> bool:
@@ -327,6 +328,11 @@ def _broad(subject: Subject, api: Api | None) -> bool:
 def _alone(f: Facts, subject: Subject) -> bool:
     """Say whether a subject is one address's strangers, where nothing but what is wrong was ever seen."""
     return subject.ip == f.ip and subject.untrusted and f.place is not None and not f.place.fine
+
+
+def _proposed(finding: Finding) -> str:
+    """Name what a person is asked to agree to."""
+    return "challenge" if finding.action is Action.CHALLENGE else "block"
 
 
 def _named(subject: Subject) -> bool:

@@ -88,8 +88,8 @@ class Decision:
 
     `pid` names subject, API and action: the same for a repeated decision. `ver` grows with every change of it.
     `events` are at most 20 ids. `rate` is (requests, seconds) of a throttle. `approval` says that a person must
-    agree before it acts; `proposal` names an operation for another service (`disable_account`). `campaign` is equal
-    for decisions that belong together.
+    agree before it acts; `proposal` says to what, or names an operation of another service (`disable_account`).
+    `campaign` is equal for decisions that belong together.
     """
 
     ts: int

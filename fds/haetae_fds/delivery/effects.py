@@ -25,6 +25,7 @@ MAX_REASON: Final = 480
 MAX_EVIDENCE: Final = 8000
 _SAMPLE: Final = 20
 _SAMPLE_KEPT: Final = 3
+_PROPOSED: Final = {"block": Action.BLOCK, "challenge": Action.CHALLENGE}
 _REPLACED: Final = re.compile(r"\{[^}/]*\}")
 
 
@@ -77,10 +78,11 @@ class Effect:
 def effect_of(decision: Decision, live: Live) -> Effect | None:
     """What to do about a decision, and note it in `live`; None for what concerns people only.
 
-    Alerts and ended decisions change no policy. What needs a person's approval is asked for as the block it proposes.
+    Alerts and ended decisions change no policy. What needs a person's approval is asked for as what it proposes.
     """
-    if decision.approval and decision.proposal == "block" and decision.op is Op.PUT and decision.mode is not Mode.OFF:
-        return _asked(decision)
+    proposed = _PROPOSED.get(decision.proposal or "")
+    if decision.approval and proposed and decision.op is Op.PUT and decision.mode is not Mode.OFF:
+        return _asked(replace(decision, action=proposed))
     if decision.action is Action.ALERT or decision.approval or decision.mode is Mode.OFF:
         return None
     key = decision.pid if decision.mode is Mode.ENFORCE else _noted(decision.pid)
@@ -118,11 +120,10 @@ def _noted(pid: str) -> str:
     return f"{pid} shadow"
 
 
-def _asked(decision: Decision) -> Effect | None:
-    expires_ms = -(-decision.exp // 1000) * 1000
-    if expires_ms <= decision.ts or not decision.subject.to_dict():
+def _asked(asked: Decision) -> Effect | None:
+    expires_ms = -(-asked.exp // 1000) * 1000
+    if expires_ms <= asked.ts or not asked.subject.to_dict():
         return None
-    asked = replace(decision, action=Action.BLOCK)
     document = policy_document(asked, expires_ms)
     return Effect(kind="ask", policy_id=policy_name(asked), expires_ms=expires_ms, document=document)
 

@@ -28,6 +28,7 @@ EXCUSED = 30
 VOICES = 2
 NETWORK = 2
 HUNTED = 3
+HUNT = "log-ins fail at one new address after the other"
 _LIFELESS = "stuffing where nobody lives"
 
 
@@ -79,9 +80,10 @@ class StuffingFromAddress(Detector):
         if refused < HUNTED or logins.failed.read(f.now, MIN10) <= logins.ok.read(f.now, MIN10):
             return None
         numbers = (number("addresses refused", refused, HUNTED), number("failures of the service", *f.surge))
+        busy_group(f.api, HUNT, f.ip, f.now)
         return self.found(
-            f, "log-ins fail at one new address after the other", numbers, at_address(f, strangers=True),
-            action=Action.CHALLENGE, api=api_ref(f), events=logins.sample, campaign="one new address after the other",
+            f, HUNT, numbers, at_address(f, strangers=True), action=Action.CHALLENGE, api=api_ref(f),
+            events=logins.sample, campaign="one new address after the other",
         )  # fmt: skip
 
     def _network(self, f: Facts) -> Finding | None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from haetae_fds import Decision, EngineSettings
+from haetae_fds.delivery.effects import Live, effect_of
 
 from tests.fds.detectors.scene import Scene, acting
 from tests.fds.detectors.test_login_rules import anonymous
@@ -103,10 +104,26 @@ def test_new_address_and_client_after_each_refusal_gain_one_try_each_and_people_
     assert set(free[8:]) == {1}
     late = acting(made, "stuffing_from_address")[-1]
     assert (late.action, late.subject.untrusted) == ("challenge", True)
+    assert not [one for one in made if one.approval]
     # Meanwhile somebody mistypes at home, and at an office where others live.
     said = scene.send(400, **anonymous(scene.at_home(30)), **scene.login(30, "bad", "typo"))
     said += scene.send(400, **app_at("198.51.100.7"), **scene.login("newcomer", "bad", "typo"))
     assert acting(said) == []
+
+
+def test_person_is_asked_whether_all_strangers_prove_themselves_when_new_addresses_never_end() -> None:
+    scene, made = Scene(), list[Decision]()
+    quiet_hours(scene)
+    for turn in range(48):
+        for number in range(8 if turn < 3 else 1):
+            made += scene.send(400, **anew(scene, turn), **scene.login(f"v{turn}-{number}", "bad", "leaked"))
+    (asked,) = [one for one in made if one.approval]
+    assert (asked.detector, asked.action, asked.proposal) == ("login_failure_surge", "alert", "challenge")
+    assert (asked.subject.to_dict(), asked.api is not None) == ({"untrusted": True}, True)
+    effect = effect_of(asked, Live())
+    assert effect is not None
+    assert effect.document is not None
+    assert (effect.kind, effect.document["action"]) == ("ask", "challenge")
 
 
 def test_owner_with_a_new_telephone_on_the_road_is_asked_for_more_before_being_refused() -> None:
