@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 import orjson
 from haetae_fds import EngineSettings, Replay, SettingsInvalid, read_settings
@@ -30,7 +30,7 @@ from haetae_cli.errors import CliError
 from haetae_cli.fds_files import engine_maker, model_arguments, settings_arguments
 from haetae_cli.protected import read_protected
 
-READY = b'{"ready":true}\n'
+READY = b'{"ready": true}\n'
 MAX_LINE = 65_536
 _PEOPLE = {
     "mode": fds_mode.run_mode,
@@ -105,22 +105,25 @@ def run(args: argparse.Namespace) -> int:
     gc.set_threshold(50_000, 20, 100)
     if args.train and (args.file != "-" or not args.interactive):
         with _source(args.file) as source:
-            for line in _lines(source):
+            for line in filter(bytes.strip, _lines(source)):
                 replay.train(line)
     if args.interactive:
-        _interact(replay, sys.stdin.buffer, sys.stdout.buffer)
+        _interact(replay, _standard(sys.stdin, "input"), _standard(sys.stdout, "output"))
     elif not args.train:
+        answers = _standard(sys.stdout, "output")
         with _source(args.file) as source:
-            for decision in replay.lines(_lines(source)):
-                sys.stdout.buffer.write(decision.to_json() + b"\n")
-        sys.stdout.buffer.flush()
-    print(orjson.dumps(replay.summary()).decode(), file=sys.stderr)
+            for decision in replay.lines(filter(bytes.strip, _lines(source))):
+                answers.write(decision.to_json() + b"\n")
+        answers.flush()
+    if sys.stderr is not None:
+        print(orjson.dumps(replay.summary()).decode(), file=sys.stderr)
     return 0
 
 
 def _interact(replay: Replay, source: IO[bytes], answers: IO[bytes]) -> None:
     for line in _lines(source):
-        for decision in replay.line(line):
+        # Who sends an empty line waits for the answer as well.
+        for decision in replay.line(line) if line.strip() else ():
             answers.write(decision.to_json() + b"\n")
         answers.write(READY)
         answers.flush()
@@ -133,14 +136,20 @@ def _lines(source: IO[bytes]) -> Iterator[bytes]:
             while rest := source.readline(MAX_LINE):
                 if rest.endswith(b"\n"):
                     break
-        if line.strip():
-            yield line
+        yield line
+
+
+def _standard(stream: TextIO | None, name: str) -> IO[bytes]:
+    """Return the bytes of a standard stream, which whoever started us may have closed."""
+    if stream is None:
+        raise FdsRefused(f"standard {name} is closed")
+    return stream.buffer
 
 
 @contextmanager
 def _source(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
-        yield sys.stdin.buffer
+        yield _standard(sys.stdin, "input")
         return
     try:
         with Path(name).open("rb") as file:

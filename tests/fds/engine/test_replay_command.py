@@ -42,3 +42,25 @@ def test_each_event_is_answered_before_the_next_is_given(tmp_path: Path) -> None
         process.stdin.close()
         assert process.wait(20) == 0
     assert [answer["detector"] for answer in answers] == ["stuffing_from_address"]
+
+
+def test_empty_and_broken_lines_are_answered_too() -> None:
+    lines = "\n".join(["", "nonsense", "  ", json.dumps(EVENTS[0])]) + "\n"
+    done = subprocess.run(command("--interactive"), input=lines, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == '{"ready": true}\n' * 4
+    assert json.loads(done.stderr)["refused"] == {"event": 1}
+
+
+def test_closed_standard_streams_are_told_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("")
+    for words, closed, sentence in (
+        ([str(file)], ">&-", "standard output is closed"),
+        (["-"], "<&-", "standard input is closed"),
+        (["--interactive"], "<&-", "standard input is closed"),
+    ):
+        shell = ["sh", "-c", f'"$@" {closed}', "sh", *command(*words)]
+        done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=30)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.strip().endswith(sentence)
+        assert "Traceback" not in done.stderr
