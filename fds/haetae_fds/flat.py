@@ -1,17 +1,20 @@
 """Events as flat JSON objects, one a line: the form of recordings, replays and simulated worlds.
 
 Rules kept: field names are those of `Event`; a field that is missing, unknown to us, or null is null; a field of the
-wrong type or size makes the whole line invalid. A line is bounded before it is parsed. Not here: files and pipes.
+wrong type or size makes the whole line invalid. What tables make of a value without changing it (whole numbers with a
+point, flags as 0 and 1, names that are numbers) is read as what it was. A line is bounded before it is parsed.
+Not here: files and pipes.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import Any, Final
 
 import orjson
 
-from haetae_fds.event import Event, EventInvalid, read_field
+from haetae_fds.event import MAX_INTEGER, Event, EventInvalid, read_field
 
 MAX_LINE: Final = 16_384
 _NAMES: Final = frozenset(field.name for field in fields(Event))
@@ -47,14 +50,28 @@ def event_of(value: dict[str, Any]) -> Event:
 
 
 def _settled(name: str, item: object) -> object:
-    """Return a value in the one form it is kept in: whole numbers as such, anonymisers under one name."""
-    if name in _WHOLE and isinstance(item, float) and item.is_integer():
-        return int(item)
-    return "vpn/tor" if name == "ipc" and item in _ANONYMISERS else item
+    """Return a value in the one form it is kept in."""
+    if isinstance(item, str):
+        if name == "ipc" and item in ("vpn", "tor"):
+            return "vpn/tor"
+        if name == "asn" and _ASN.fullmatch(item):
+            return int(item.upper().removeprefix("AS"))
+    elif isinstance(item, int | float) and not isinstance(item, bool) and abs(item) <= MAX_INTEGER:
+        if name in _NAMED:
+            return str(item)
+        if name in _FLAGS and item in (0, 1):
+            return bool(item)
+        if isinstance(item, float) and name in _WHOLE and (item.is_integer() or name in _TIMES):
+            return int(item)
+    return item
 
 
-_ANONYMISERS: Final = ("vpn", "tor")
-_WHOLE: Final = frozenset({"ts", "obj_n", "status", "bi", "bo", "n_items", "asn", "dev_age"})
+#: Times may come with parts of a millisecond or second.
+_TIMES: Final = frozenset({"ts", "dev_age"})
+_WHOLE: Final = frozenset({*_TIMES, "obj_n", "status", "bi", "bo", "n_items", "asn"})
+_FLAGS: Final = frozenset({"dev_v", "user_v", "rl"})
+_NAMED: Final = frozenset({"id", "trace", "obj", "ver", "dev", "user", "sess", "acct", "cred_fp", "pw_fp", "ua", "hdr"})
+_ASN: Final = re.compile(r"(?i:AS)?[0-9]{1,10}")
 
 
 def flat(event: Event) -> dict[str, object]:
