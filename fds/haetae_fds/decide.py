@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from haetae_fds.counters import Decay, Recent, note
 from haetae_fds.decision import STRENGTH, Action, Api, Decision, Mode, Number, Op, Subject, policy_id
 from haetae_fds.facts import OFFENSE, Facts
-from haetae_fds.features_faults import in_incident
+from haetae_fds.features_faults import GUARD_DEVICES, devices_at_fault, in_incident
 from haetae_fds.finding import Finding, api_ref
 from haetae_fds.guards import Guards
-from haetae_fds.ledger import Active, Ledger, cap_of, keys_of_subject
+from haetae_fds.ledger import NETWORKS, Active, Ledger, cap_of, keys_of_subject
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import HOUR, MIN10, MINUTE, SETTLED
 
@@ -31,6 +31,7 @@ WIDEN_RARE = 3
 WIDEN_POPULAR = 8
 _OF_FAULTS = frozenset({"replay", "bad_signature", "decrypt_failure", "app_analysis"})
 _SHADOWED = "over budget, so not enforced"
+_NOBODY = Subject()
 
 
 class Decider:
@@ -109,29 +110,32 @@ class Decider:
 
     def cancel(self, f: Facts) -> list[Decision]:
         """Take back what stands against an account at the address where its owner has just proved to be."""
-        why = "the account's owner signed in from a known device"
+        why, proof = "the account's owner signed in from a known device", Number(name="proofs", value=1, limit=1)
         found = [
             ledger.active[pid] for ledger in self._ledgers for pid in ledger.by_key.get(f"account {f.event.acct}", ())
         ]
-        return [self._take_back(f, entry, why) for entry in found if entry.subject.ip == f.ip and entry.exp > f.now]
+        return [
+            self._take_back(f, entry, why, proof) for entry in found if entry.subject.ip == f.ip and entry.exp > f.now
+        ]
 
     def _excuse(self, f: Facts, kind: str) -> list[Decision]:
         """Take back what was asked of strangers where others live for faults that turn out to be our own mistake."""
         why = f"many established devices have this fault ({kind}), so it is no stranger's"
+        devices = Number(name="devices", value=devices_at_fault(f, kind), limit=GUARD_DEVICES)
         return [
-            self._take_back(f, entry, why)
+            self._take_back(f, entry, why, devices)
             for ledger in self._ledgers
             for entry in list(ledger.active.values())
             if entry.detector in _OF_FAULTS and entry.action is Action.CHALLENGE and entry.exp > f.now
             and f.now - entry.since < MIN10 and (entry.api is None or entry.api.gateway in (None, f.event.gw))
         ]  # fmt: skip
 
-    def _take_back(self, f: Facts, entry: Active, why: str) -> Decision:
+    def _take_back(self, f: Facts, entry: Active, why: str, number: Number) -> Decision:
         self._in(entry.mode).remove(entry.pid)
         return Decision(
             ts=f.now, op=Op.DEL, mode=entry.mode, action=entry.action, subject=entry.subject, api=entry.api,
             exp=f.now, detector=entry.detector, pid=entry.pid, ver=entry.ver + 1, events=(f.event.id,),
-            why=why, campaign=entry.campaign,
+            why=why, numbers=(number,), campaign=entry.campaign,
         )  # fmt: skip
 
     def _one(
@@ -142,7 +146,10 @@ class Decider:
         if subject.ip == "" or not (asked or _named(subject)):
             # Events without a usable address name nobody by it.
             return None
-        pid = policy_id(subject, api, Action.ALERT if finding.action is Action.ALERT else Action.BLOCK)
+        kind, about = Action.BLOCK, None
+        if finding.action is Action.ALERT:
+            kind, about = Action.ALERT, finding.campaign if subject == _NOBODY else None
+        pid = policy_id(subject, api, kind, about=about)
         mode, note = self.guards.mode(finding.detector, subject, now)
         if mode is Mode.OFF:
             return None
@@ -226,18 +233,20 @@ class Decider:
         """Spend what the action costs good users; a milder one, or none with a person asked, if that is too much."""
         name, hit = finding.detector, self._hit(f, subject)
         verdict = self.guards.fits(name, action, hit, f.active, f.now)
-        if verdict.broken is None:
+        over = verdict.broken
+        if over is None:
             return action, False, None
         if action is not Action.CHALLENGE:
             if held is Action.CHALLENGE and not verdict.trip:
                 return Action.CHALLENGE, False, None
             milder = self.guards.fits(name, Action.CHALLENGE, hit, f.active, f.now, instead=True)
             if milder.broken is None and not verdict.trip:
-                return Action.CHALLENGE, False, f"over budget ({verdict.broken}), so a challenge"
+                return Action.CHALLENGE, False, f"over budget: {over}, so a challenge"
             verdict = milder if milder.broken is not None else verdict
+            over = milder.broken or over
         if verdict.trip and self.guards.trip(name, f.now):
-            self._incidents.append(_incident(f, finding, verdict.broken or "decisions a minute"))
-        return action, True, f"{_SHADOWED} ({verdict.broken or 'decisions a minute'}), so a person decides"
+            self._incidents.append(_incident(f, finding, over))
+        return action, True, f"{_SHADOWED}: {over}, so a person decides"
 
     def _hit(self, f: Facts, subject: Subject) -> int:
         """Estimate how many established identities a subject matches where they are at home."""
@@ -322,7 +331,7 @@ def _broad(subject: Subject, api: Api | None) -> bool:
         return False
     if subject.ip is None or api is None:
         return True
-    return subject.ip.endswith(("/24", "/48"))
+    return subject.ip.endswith(NETWORKS)
 
 
 def _alone(f: Facts, subject: Subject) -> bool:
@@ -340,13 +349,14 @@ def _named(subject: Subject) -> bool:
     return bool(subject.session or subject.user or subject.device or subject.account or subject.client or subject.ip)
 
 
-def _incident(f: Facts, finding: Finding, broken: str) -> Decision:
+def _incident(f: Facts, finding: Finding, over: Number) -> Decision:
     """Tell people that a detector was taken out of action."""
     name = finding.detector
     return Decision(
         ts=f.now, op=Op.PUT, mode=Mode.ENFORCE, action=Action.ALERT, subject=Subject(), api=None, exp=f.now + MIN10,
         detector="over_budget", events=(f.event.id,), pid=f"fds_budget_{name}", campaign=f"incident over_budget {name}",
-        why=f"{name} went over its budget ({broken}): in shadow for ten minutes, then a tenth of subjects for ten more",
+        why=f"{name} went over its budget: {over}; in shadow for ten minutes, then a tenth of subjects for ten more",
+        numbers=(over,),
     )  # fmt: skip
 
 

@@ -81,6 +81,9 @@ class Number:
     value: float
     limit: float
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.4g} (limit {self.limit:.4g})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
@@ -139,9 +142,10 @@ class Decision:
         return orjson.dumps(self.to_dict())
 
 
-def policy_id(subject: Subject, api: Api | None, action: Action) -> str:
-    """Return the stable name of what a decision is about."""
-    text = orjson.dumps([subject.to_dict(), None if api is None else api.to_dict(), action.value])
+def policy_id(subject: Subject, api: Api | None, action: Action, *, about: str | None = None) -> str:
+    """Return the stable name of what a decision is about; `about` tells apart what names nobody."""
+    named = [subject.to_dict(), None if api is None else api.to_dict(), action.value]
+    text = orjson.dumps(named if about is None else [*named, about])
     return "fds_" + blake2b(text, digest_size=10).hexdigest()
 
 

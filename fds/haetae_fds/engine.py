@@ -16,7 +16,7 @@ from typing import Final
 from haetae_fds.address import keys_of
 from haetae_fds.clocks import AHEAD, LATE, Clocks
 from haetae_fds.decide import Decider
-from haetae_fds.decision import Action, Decision, Mode, Op, Subject
+from haetae_fds.decision import Action, Decision, Mode, Number, Op, Subject
 from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.errors import StateUnreadable
 from haetae_fds.event import Event
@@ -30,7 +30,7 @@ from haetae_fds.state import MIN10
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5
-_VERSION: Final = 10
+_VERSION: Final = 11
 _MAGIC: Final = b"haetae-fds-state\x01"
 
 
@@ -203,12 +203,12 @@ class Engine:
     def _skew(self, event: Event) -> list[Decision]:
         if not self._clocks.tell(event.gw, self.watermark):
             return []
-        ahead = event.ts - self.watermark
+        number = Number(name="milliseconds ahead", value=event.ts - self.watermark, limit=AHEAD)
         return [
             Decision(
                 ts=self.watermark, op=Op.PUT, mode=Mode.ENFORCE, action=Action.ALERT, subject=Subject(), api=None,
                 exp=self.watermark + MIN10, detector="clock_skew", events=(event.id,), pid=f"fds_clock_{event.gw}",
-                why=f"the clock of gateway {event.gw} is ahead by {ahead} ms (limit {AHEAD} ms)",
+                why=f"the clock of gateway {event.gw} is ahead: {number}", numbers=(number,),
             )
         ]  # fmt: skip
 

@@ -98,6 +98,7 @@ def _systemic(f: Facts) -> None:
                 version.faulty_since[kind] = now
             faulty.add(event.dev, now)
             places.add(f.ip, now)
+            note(version.samples.setdefault(kind, []), event.id)
             count = faulty.count(now)
             if places.count(now) < GUARD_PLACES:
                 continue
@@ -130,6 +131,12 @@ def _from_one_place(f: Facts) -> bool:
         if lasting and devices.count(f.now) >= CLAIMS and places.count(f.now) < GUARD_PLACES:
             return True
     return False
+
+
+def devices_at_fault(f: Facts, kind: str) -> int:
+    """Return how many established devices have this fault now."""
+    faulty = None if f.every is None else f.every.faulty.get(kind)
+    return 0 if faulty is None else faulty.count(f.now)
 
 
 def in_incident(f: Facts, kind: str) -> bool:

@@ -231,6 +231,7 @@ def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None
     )
     lookalikes = cluster is not None and cluster.hot > f.now
     doubt.strong = guessed or rough or lookalikes
+    doubt.signs = 2 * stranger + rough + lookalikes
     doubt.reason = (
         "success after many secrets"
         if guessed
@@ -247,7 +248,7 @@ def stranger_of(f: Facts, user: User) -> Suspicion | None:
         return None
     doubt = Suspicion()
     doubt.until = f.now + 3 * MIN10 // 2
-    doubt.reason = "new device on a new network"
+    doubt.reason, doubt.signs = "new device on a new network", 2
     note(doubt.sample, f.event.id)
     return doubt
 

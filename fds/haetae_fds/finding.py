@@ -47,7 +47,7 @@ class Finding:
 
     def why(self) -> str:
         """Return the finding as a sentence with its numbers beside their limits."""
-        numbers = ", ".join(f"{n.name} {n.value:.4g} (limit {n.limit:.4g})" for n in self.numbers)
+        numbers = ", ".join(str(number) for number in self.numbers)
         return f"{self.what}: {numbers}" if numbers else self.what
 
 

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 from haetae_fds.counters import stable
-from haetae_fds.decision import Action, Mode, Subject
+from haetae_fds.decision import Action, Mode, Number, Subject
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import HOUR, MIN10, MINUTE
 
@@ -31,7 +31,7 @@ _CAUTION: Final = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
 class Verdict:
     """Which budget an action would break, None if none; `trip`: the detector has no milder action left."""
 
-    broken: str | None
+    broken: Number | None
     trip: bool = False
 
 
@@ -162,22 +162,30 @@ class Guards:
             return self._fits_nobody(detector, action, now)
         s, active = self.settings, active * _CERTAIN
         cost = hit * (CHALLENGE_COST if action is Action.CHALLENGE and not instead else 1.0)
-        if cost > max(s.impact_users, s.impact_share * active):
-            return Verdict(f"{hit} good users in one decision", trip=False)
+        one = max(s.impact_users, s.impact_share * active)
+        if cost > one:
+            return Verdict(Number(name="good users in one decision", value=cost, limit=one))
         circuit = self.circuits.setdefault(detector, Circuit())
         five, hour = (
             max(s.impact_5min_users, s.impact_5min_share * active),
             max(s.impact_hour_users, s.impact_hour_share * active),
         )
         soft = action is Action.CHALLENGE
-        if circuit.impact.held(now) + cost > (five if soft else five / 2) or self.impact_5min.held(now) + cost > five:
-            return Verdict("good users in five minutes", trip=soft)
-        if self.impact_hour.held(now) + cost > hour:
-            return Verdict("good users in one hour", trip=soft)
+        for spent, most in (
+            (circuit.impact.held(now) + cost, five if soft else five / 2),
+            (self.impact_5min.held(now) + cost, five),
+        ):
+            if spent > most:
+                return Verdict(Number(name="good users in five minutes", value=spent, limit=most), trip=soft)
+        if (spent := self.impact_hour.held(now) + cost) > hour:
+            return Verdict(Number(name="good users in an hour", value=spent, limit=hour), trip=soft)
         if not soft:
-            mine, all_ = circuit.blocks.held(now) + 1, self.blocks.held(now) + 1
-            if mine > max(1, s.blocks_per_minute // 2) or all_ > s.blocks_per_minute:
-                return Verdict("blocks a minute", trip=True)
+            for made, allowed in (
+                (circuit.blocks.held(now) + 1, max(1, s.blocks_per_minute // 2)),
+                (self.blocks.held(now) + 1, s.blocks_per_minute),
+            ):
+                if made > allowed:
+                    return Verdict(Number(name="blocks a minute", value=made, limit=allowed), trip=True)
             circuit.blocks.spend(now, 1)
             self.blocks.spend(now, 1)
         circuit.impact.spend(now, cost)
@@ -188,10 +196,12 @@ class Guards:
     def _fits_nobody(self, detector: str, action: Action, now: int) -> Verdict:
         most = self.settings.zero_impact_blocks_per_minute
         circuit = self.circuits.setdefault(detector, Circuit())
-        if circuit.free.held(now) >= most or self.free.held(now) >= 2 * most:
-            return Verdict("decisions a minute", trip=action is Action.CHALLENGE)
-        if action is not Action.CHALLENGE and circuit.free.held(now) >= most // 2:
-            return Verdict("blocks a minute", trip=False)
+        for held, allowed in ((circuit.free.held(now), most), (self.free.held(now), 2 * most)):
+            if held >= allowed:
+                over = Number(name="decisions a minute", value=held + 1, limit=allowed)
+                return Verdict(over, trip=action is Action.CHALLENGE)
+        if action is not Action.CHALLENGE and (held := circuit.free.held(now)) >= most // 2:
+            return Verdict(Number(name="blocks a minute", value=held + 1, limit=most // 2))
         circuit.free.spend(now, 1)
         self.free.spend(now, 1)
         return _FITS

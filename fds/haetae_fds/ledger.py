@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from haetae_fds.counters import Decay, Recent, stable
-from haetae_fds.decision import Action, Api, Decision, Mode, Op, Subject
+from haetae_fds.decision import Action, Api, Decision, Mode, Number, Op, Subject
 from haetae_fds.event import Event
 from haetae_fds.state import DAY, HOUR, MIN10, MINUTE
 
@@ -19,6 +19,8 @@ MAX_PAST: Final = 100_000
 CAP: Final = DAY
 CAP_ADDRESS: Final = 2 * HOUR
 CAP_SHARED: Final = 15 * MINUTE
+CAP_NETWORK: Final = HOUR
+NETWORKS: Final = ("/24", "/48")
 FASTER: Final = 10
 STILL_GUESSING: Final = 4
 _FIELDS: Final = ("session", "user", "device", "account", "client")
@@ -156,12 +158,12 @@ def _guessed(entry: Active, event: Event, now: int) -> int:
 
 
 def _extension(entry: Active, event: Event, now: int, rate: float, guessed: int) -> Decision:
-    often = f"{rate:.1f} a minute (limit {FASTER})"
-    what = often if rate > FASTER else f"{guessed} different secrets in ten minutes (limit {STILL_GUESSING})"
+    often = Number(name="refused attempts a minute", value=rate, limit=FASTER)
+    number = often if rate > FASTER else Number(name="different secrets", value=guessed, limit=STILL_GUESSING)
     return Decision(
         ts=now, op=Op.EXTEND, mode=entry.mode, action=entry.action, subject=entry.subject, api=entry.api,
         exp=entry.exp, detector=entry.detector, events=(event.id,), pid=entry.pid, ver=entry.ver,
-        why=f"refused attempts go on: {what}", campaign=entry.campaign,
+        why=f"refused attempts go on: {number}", numbers=(number,), campaign=entry.campaign,
     )  # fmt: skip
 
 
@@ -171,4 +173,8 @@ def cap_of(subject: Subject, *, pop: int, hosting: bool) -> int:
         return CAP
     if subject.client is not None or pop > 1:
         return CAP_SHARED
-    return CAP if hosting or subject.user or subject.device or subject.session else CAP_ADDRESS
+    if subject.user or subject.device or subject.session:
+        return CAP
+    if subject.ip is not None and subject.ip.endswith(NETWORKS):
+        return CAP_NETWORK
+    return CAP if hosting else CAP_ADDRESS

@@ -180,10 +180,11 @@ class Account:
 class Suspicion:
     """A log-in or session that may not be the owner's."""
 
-    __slots__ = ("creds", "events", "reason", "sample", "sensitive", "strong", "until")
+    __slots__ = ("creds", "events", "reason", "sample", "sensitive", "signs", "strong", "until")
 
     def __init__(self) -> None:
         self.until = 0
+        self.signs = 0
         self.reason = ""
         self.creds = 0
         self.strong = False
@@ -336,7 +337,7 @@ class ApiState:
 class Version:
     """One app version: who is active with it, and which established devices fault in the same way right now."""
 
-    __slots__ = ("active", "faulty", "faulty_at", "faulty_since", "hot", "incident_until", "seen")
+    __slots__ = ("active", "faulty", "faulty_at", "faulty_since", "hot", "incident_until", "samples", "seen")
 
     def __init__(self) -> None:
         self.seen = 0
@@ -345,4 +346,5 @@ class Version:
         self.faulty: dict[str, Recent] = {}
         self.faulty_at: dict[str, Recent] = {}
         self.faulty_since: dict[str, int] = {}
+        self.samples: dict[str, list[str]] = {}
         self.incident_until: dict[str, int] = {}

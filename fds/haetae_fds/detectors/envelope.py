@@ -4,7 +4,7 @@ from math import sqrt
 
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import Facts
-from haetae_fds.features_faults import in_incident
+from haetae_fds.features_faults import GUARD_DEVICES, devices_at_fault, in_incident
 from haetae_fds.finding import Detector, Finding, among_others, faulty_api, number, of_faults
 from haetae_fds.state import MIN2, MINUTE
 
@@ -94,9 +94,10 @@ def incident(detector: Detector, f: Facts) -> Finding | None:
     """Tell people of a fault that many established devices have at once."""
     if f.incident is None or f.every is None:
         return None
-    devices = f.every.faulty[f.incident].count(f.now)
     return detector.found(
-        f, f"many established devices of version {f.event.ver} have one fault ({f.incident}); none is refused for it",
-        (number("devices", devices, 8),), Subject(), action=Action.ALERT, events=(f.event.id,),
+        f, f"many established devices of version {f.event.ver} have one fault ({f.incident}), now on "
+        f"{f.api_key or 'an unknown route'}; none is refused for it",
+        (number("devices", devices_at_fault(f, f.incident), GUARD_DEVICES),), Subject(), action=Action.ALERT,
+        events=f.every.samples[f.incident],
         campaign=f"incident {f.incident} {f.event.ver}",
     )  # fmt: skip

@@ -10,6 +10,8 @@ from haetae_fds.finding import Detector, Finding, api_ref, number, ref
 from haetae_fds.state import MINUTE, Suspicion
 
 SECRETS = 3
+# A new device, and a new network; a bad address and a bad client are further ones.
+SIGNS = 2
 MAX_APIS = 16
 
 
@@ -37,7 +39,11 @@ class Takeover(Detector):
         apis += [api for api in known if api != here]
         if not apis:
             return None
-        numbers = (number("secrets before success", doubt.creds, SECRETS),) if doubt.creds >= SECRETS else ()
+        numbers = (
+            number("secrets before success", doubt.creds, SECRETS)
+            if doubt.creds >= SECRETS
+            else number("signs of a stranger", doubt.signs, SIGNS),
+        )
         return self.found(
             f, f"{doubt.reason}: sensitive calls need another proof", numbers, Subject(user=f.user_key),
             action=Action.CHALLENGE, api=apis[0], also=tuple(apis[1:]), events=doubt.sample, ttl=30 * MINUTE,

@@ -2,7 +2,7 @@
 
 from haetae_fds.decision import Subject
 from haetae_fds.facts import DECOY, Facts
-from haetae_fds.finding import Detector, Finding, at_address
+from haetae_fds.finding import Detector, Finding, at_address, number
 from haetae_fds.state import HOUR
 
 
@@ -25,4 +25,5 @@ class Canary(Detector):
             subject = at_address(f, strangers=True)
         else:
             return None
-        return self.found(f, f"a decoy {f.decoy} was touched", (), subject, events=(event.id,), ttl=HOUR)
+        touched = (number("decoys touched", 1, 0),)
+        return self.found(f, f"a decoy {f.decoy} was touched", touched, subject, events=(event.id,), ttl=HOUR)

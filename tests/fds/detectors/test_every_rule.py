@@ -64,6 +64,8 @@ def test_every_decision_explains_itself_within_bounds(seed: int) -> None:
         assert 0 <= one.score <= 1
         assert 1 <= len(one.events) <= 20
         assert one.why
+        assert one.numbers
+        assert all(str(number) in one.why or one.op == "del" for number in one.numbers)
         assert one.exp >= one.ts
         if one.action != "alert":
             subject = one.subject

@@ -66,6 +66,18 @@ def test_broken_release_is_told_to_people_and_refuses_nobody() -> None:
     assert any(one.detector == "systemic_fault" and one.action == "alert" for one in made)
 
 
+def test_second_mistake_of_ours_is_told_while_the_first_goes_on() -> None:
+    scene, made = Scene(), list[Decision]()
+    for _ in range(10):
+        for person in range(40):
+            fault = {"sig": "bad", "status": 401} if person % 2 else {"dec": "fail", "status": 400}
+            made += scene.send(100, **{**scene.at_home(person), "dev_v": False, "user_v": False, **fault}, api="GET /a")
+    told = [one for one in made if one.detector == "systemic_fault"]
+    assert {"(sig bad)" in one.why for one in told} == {True, False}
+    assert all("version 5.0" in one.why and "GET /a" in one.why and len(one.events) > 1 for one in told)
+    assert len({one.pid for one in told}) == len(told) == 2
+
+
 def test_stranger_with_the_fault_that_many_have_is_refused_only_when_he_stands_out() -> None:
     scene, made = Scene(), list[Decision]()
     for person in range(40):

@@ -171,13 +171,14 @@ def test_cold_engine_keeps_broad_subjects_in_shadow() -> None:
 
 def test_over_the_impact_budget_a_block_becomes_a_challenge_and_then_nothing() -> None:
     guards, block, challenge = Guards(EngineSettings()), Action.BLOCK, Action.CHALLENGE
-    assert guards.fits("d", block, 21, 1000, START).broken == "21 good users in one decision"
+    one = guards.fits("d", block, 21, 1000, START).broken
+    assert str(one) == "good users in one decision 21 (limit 20)"
     spent = [guards.fits("d", block, 1, 1000, START + n * 5_000) for n in range(10)]
     assert spent[0].broken is None
-    assert (spent[-1].broken, spent[-1].trip) == ("good users in five minutes", False)
+    assert (spent[-1].broken and spent[-1].broken.name, spent[-1].trip) == ("good users in five minutes", False)
     asked = [guards.fits("d", challenge, 1, 1000, START + n * 1_000) for n in range(30)]
     assert asked[0].broken is None
-    assert (asked[-1].broken, asked[-1].trip) == ("good users in five minutes", True)
+    assert (asked[-1].broken and asked[-1].broken.name, asked[-1].trip) == ("good users in five minutes", True)
     assert guards.fits("other", block, 1, 1000, START + 60_000).broken is not None
     assert guards.fits("other", block, 1, 1000, START + 360_000).broken is None
 
