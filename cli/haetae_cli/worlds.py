@@ -45,9 +45,9 @@ def operator_settings(town: Town) -> EngineSettings:
     """What an operator of this world would configure: which APIs are sensitive, which open accounts, the decoy."""
     services = town.services
     return EngineSettings(
-        sensitive=tuple(f"^{re.escape(api.name)}$" for api in services.sensitive),
-        signup=(f"^{re.escape(services.sign_up.name)}$",),
-        decoy_routes=frozenset({services.decoy.route}),
+        sensitive=tuple(re.escape(api.name) for api in services.sensitive),
+        signup=(re.escape(services.sign_up.name),),
+        decoy_routes=(re.escape(services.decoy.route),),
     )
 
 

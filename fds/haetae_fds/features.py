@@ -43,6 +43,7 @@ from haetae_fds.tables import Table
 MUTATING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MAX_APIS: Final = 4096
 MAX_CLUSTERS: Final = 50_000
+MAX_SENSITIVE: Final = 64
 
 
 class Features:
@@ -68,13 +69,20 @@ class Features:
         self.good = Recent(DAY)
         self.requests = 0
         self.began = 0
+        self._patterns: tuple[tuple[str, ...], ...] = ()
         self.adopt(settings)
 
     def adopt(self, settings: EngineSettings) -> None:
-        """Go on under these settings; how large tables may grow, and APIs already judged, stay as they were."""
+        """Go on under these settings; how large tables may grow stays as it was."""
         self.settings = settings
-        self._sensitive = _either(settings.sensitive)
-        self._signup = _either(settings.signup)
+        patterns = (settings.sensitive, settings.signup, settings.decoy_routes)
+        if patterns == self._patterns:
+            return
+        self._patterns = patterns
+        self._sensitive, self._signup, self._decoys = (_either(one) for one in patterns)
+        self.sensitive_apis.clear()
+        for key, api in self.apis.rows.items():
+            self._judge(key, api)
 
     def update(self, event: Event, now: int) -> Facts:
         """Count one served event in, and say what is known about it."""
@@ -162,13 +170,8 @@ class Features:
         known = self.apis.get(f.api_key)
         api = f.api = self.apis.touch(f.api_key, f.now)
         if known is None:
-            name = event.api or event.route or ""
             api.gw, api.name, api.route = event.gw, event.api, event.route
-            api.mutating = name.partition(" ")[0] in MUTATING
-            api.signup = self._signup.match(name) is not None
-            if self._sensitive.match(name) is not None:
-                api.sensitive = True
-                self._add_sensitive(f.api_key, api)
+            self._judge(f.api_key, api)
         elif api.gw != event.gw or api.route != event.route:
             _seen_elsewhere(api, event)
         api.requests += 1
@@ -179,8 +182,12 @@ class Features:
                 rare = api.requests * 20 < self.requests and api.by_users * 10 >= api.requests * 9
                 f.sensitive = api.sensitive or rare
 
-    def _add_sensitive(self, key: str, api: ApiState) -> None:
-        if len(self.sensitive_apis) < 64:
+    def _judge(self, key: str, api: ApiState) -> None:
+        """Say what an API is for, by its name."""
+        api.mutating = key.partition(" ")[0] in MUTATING
+        api.signup = self._signup.fullmatch(key) is not None
+        api.sensitive = self._sensitive.fullmatch(key) is not None
+        if api.sensitive and len(self.sensitive_apis) < MAX_SENSITIVE:
             self.sensitive_apis[key] = api
 
     def _missing(self, f: Facts) -> None:
@@ -232,7 +239,9 @@ class Features:
             f.decoy = "account"
         elif event.obj is not None and event.obj in settings.decoy_objects:
             f.decoy = "object"
-        elif settings.decoy_routes and (event.route in settings.decoy_routes or event.api in settings.decoy_routes):
+        elif settings.decoy_routes and any(
+            name is not None and self._decoys.fullmatch(name) for name in (event.route, event.api)
+        ):
             f.decoy = "route"
         else:
             return

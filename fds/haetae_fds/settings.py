@@ -16,11 +16,11 @@ from haetae_fds.decision import Mode
 from haetae_fds.errors import SettingsInvalid
 
 SENSITIVE: Final = (
-    r"(POST|PUT|PATCH|DELETE) .*(transfer|payment|payout|pay\b|withdraw|remit|wire)",
-    r"(POST|PUT|PATCH|DELETE) .*(password|passwd|passcode|credential|mfa|otp|e-?mail|phone|api-?key|token)",
-    r"(POST|PUT|PATCH|DELETE) .*(device|limit|beneficiar|payee|recipient)",
+    r"(POST|PUT|PATCH|DELETE) .*(transfer|payment|payout|pay\b|withdraw|remit|wire).*",
+    r"(POST|PUT|PATCH|DELETE) .*(password|passwd|passcode|credential|mfa|otp|e-?mail|phone|api-?key|token).*",
+    r"(POST|PUT|PATCH|DELETE) .*(device|limit|beneficiar|payee|recipient).*",
 )
-SIGNUP: Final = (r"(POST|PUT) .*(sign-?up|register|registration|join|accounts?/?$|users/?$)",)
+SIGNUP: Final = (r"(POST|PUT) .*(sign-?up|register|registration|join).*", r"(POST|PUT) .*(accounts?|users)/?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,10 @@ class DetectorSettings:
 class EngineSettings:
     """All settings.
 
-    `sensitive` and `signup` are patterns matched against "METHOD /template", without regard to case.
-    `decoy_*` are values nobody honest uses. `narrow_ms`: how long a cold engine keeps to narrow subjects.
-    `max_states`: rows per table of state. `protected`, whom no machine may refuse, is no setting of the document: the
-    policy service reads the same list.
+    `sensitive`, `signup` and `decoy_routes` are regular expressions for the whole of "METHOD /template", the last also
+    for a route's id, without regard to case. `decoy_accounts` and `decoy_objects` are values nobody honest uses.
+    `narrow_ms`: how long a cold engine keeps to narrow subjects. `max_states`: rows per table of state. `protected`,
+    whom no machine may refuse, is no setting of the document: the policy service reads the same list.
     """
 
     mode: Mode = Mode.ENFORCE
@@ -48,7 +48,7 @@ class EngineSettings:
     signup: tuple[str, ...] = SIGNUP
     decoy_accounts: frozenset[str] = frozenset()
     decoy_objects: frozenset[str] = frozenset()
-    decoy_routes: frozenset[str] = frozenset()
+    decoy_routes: tuple[str, ...] = ()
     protected: Protected = NOBODY
     narrow_ms: int = 30 * 60_000
     max_states: int = 200_000
@@ -62,7 +62,7 @@ class EngineSettings:
     zero_impact_blocks_per_minute: int = 600
 
     def __post_init__(self) -> None:
-        for name in ("sensitive", "signup"):
+        for name in ("sensitive", "signup", "decoy_routes"):
             for pattern in getattr(self, name):
                 try:
                     re.compile(pattern)

@@ -224,7 +224,7 @@ def test_flood_is_slowed_and_a_busy_screen_is_not() -> None:
 
 
 def test_touching_a_decoy_is_enough() -> None:
-    scene = Scene(EngineSettings(decoy_routes=frozenset({"hidden"})))
+    scene = Scene(EngineSettings(decoy_routes=("hidden",)))
     (one,) = scene.send(**{**scene.at_home(30), "route": "hidden"})
     assert one.subject.to_dict() == {"session": "s30", "user": "u30"}
     assert scene.send(**scene.at_home(31)) == []

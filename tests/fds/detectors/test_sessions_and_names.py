@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from haetae_fds import Decision, EngineSettings
+from haetae_fds import Decision, Engine, EngineSettings
 
 from tests.fds.detectors.scene import HOUR, Scene, acting
 
@@ -80,6 +80,68 @@ def test_list_tried_below_the_address_of_sign_ups_is_called_what_it_is() -> None
         made += scene.send(2_000, **scene.stranger(1), **scene.login(f"x{number}", "bad", "x"))
     assert "stuffing_from_address" in {one.detector for one in acting(made)}
     assert "mass_signup" not in {one.detector for one in made}
+
+
+def newcomers(scene: Scene, api: str, called: str = "new") -> list[Decision]:
+    """Eight names nobody knows are answered as signed in, at one address, by `api`."""
+    made: list[Decision] = []
+    for number in range(8):
+        made += scene.send(2_000, **{**scene.stranger(1), **scene.login(f"{called}{number}", "ok", "x"), "api": api})
+    return acting(made, "mass_signup")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "api", "meant"),
+    [
+        ("POST /members", "POST /members", True),
+        ("post /MEMBERS", "POST /members", True),
+        ("POST /members", "POST /members/login", False),
+        ("POST /members", "POST /v2/members", False),
+        ("POST /members(/.*)?", "POST /members/login", True),
+        ("POST /members/{id}/keys", "POST /members/{id}/keys", True),
+        ("POST /members/{}", "POST /members/{}", True),
+    ],
+)
+def test_pattern_means_the_whole_name_of_an_api(pattern: str, api: str, meant: bool) -> None:
+    assert bool(newcomers(Scene(EngineSettings(signup=(pattern,)), people=2), api)) is meant
+    scene = Scene(EngineSettings(decoy_routes=(pattern,)), people=2)
+    for number, where in enumerate(("api", "route")):
+        touched: dict[str, Any] = {**scene.stranger(number), where: api}
+        assert bool(acting(scene.send(**touched), "canary")) is meant
+
+
+def test_patterns_that_an_operator_changes_hold_for_apis_that_are_known_already() -> None:
+    scene = Scene(EngineSettings(signup=("POST /never",)), people=2)
+    assert newcomers(scene, "POST /members") == []
+    saved = scene.engine.dump()
+    scene.engine = Engine(EngineSettings(signup=("POST /members",)))
+    scene.engine.load(saved)
+    assert newcomers(scene, "POST /members", called="newer")
+
+
+@pytest.mark.parametrize(
+    ("name", "sensitive", "signup"),
+    [
+        ("POST /api/v1/transfers", True, False),
+        ("POST /payments/{id}/confirm", True, False),
+        ("PUT /me/password", True, False),
+        ("DELETE /devices/{id}", True, False),
+        ("GET /payments", False, False),
+        ("POST /api/sign-up", False, True),
+        ("POST /users", False, True),
+        ("POST /users/", False, True),
+        ("POST /users/{id}/photo", False, False),
+        ("POST /accounts/{id}/close", False, False),
+        ("POST /orders", False, False),
+    ],
+)
+def test_what_the_settings_without_a_word_from_the_operator_take_apis_for(
+    name: str, sensitive: bool, signup: bool
+) -> None:
+    scene = Scene(people=2)
+    scene.send(**scene.at_home(1), api=name)
+    api = scene.engine.features.apis.rows[name]
+    assert (api.sensitive, api.signup) == (sensitive, signup)
 
 
 def test_page_lists_every_setting_with_its_default() -> None:

@@ -29,7 +29,7 @@ ROUTES = {TOKEN: "idp", SEARCH: "catalog", LISTING: "catalog", ORDER: "orders", 
 SETTINGS = EngineSettings(
     sensitive=(r"POST /v3/payouts", r"PUT /v3/profile/email"),
     signup=(r"POST /v3/members",),
-    decoy_routes=frozenset({"trap"}),
+    decoy_routes=("trap",),
 )
 
 Fields = dict[str, Any]
