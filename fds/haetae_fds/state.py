@@ -253,8 +253,8 @@ class Cluster:
 class Browse:
     """What one actor asked of one API: distinct objects, refusals, steps between ids, gaps between requests."""
 
-    __slots__ = ("alone", "denied", "gap_mean", "gap_square", "gaps", "hour", "hour_at", "items", "numbers", "objects",
-                 "peak", "requests", "run", "sample", "step", "times", "window_at")  # fmt: skip
+    __slots__ = ("alone", "day", "day_at", "denied", "gap_mean", "gap_square", "gaps", "hour", "hour_at", "items",
+                 "numbers", "objects", "peak", "requests", "run", "sample", "step", "times", "window_at")  # fmt: skip
 
     def __init__(self, now: int) -> None:
         self.objects = Recent(MIN10)
@@ -263,6 +263,8 @@ class Browse:
         self.window_at = now
         self.peak = 0
         self.hour = 0
+        self.day = 0
+        self.day_at = now
         self.alone = 0
         self.requests = 0
         self.hour_at = now
@@ -303,7 +305,8 @@ class ApiState:
 
     __slots__ = ("asked", "asked_alone", "busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw",
                  "hot", "items", "login", "lone_at", "lone_mean", "lone_now", "minutes", "mutating", "name",
-                 "objects", "objects_hour", "requests", "route", "runs", "seen", "sensitive", "signup")  # fmt: skip
+                 "objects", "objects_day", "objects_hour", "requests", "route", "runs", "seen", "sensitive",
+                 "signup")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
@@ -321,6 +324,7 @@ class ApiState:
         self.asked_alone = 0
         self.objects = Spread()
         self.objects_hour = Spread()
+        self.objects_day = Spread()
         self.items = Spread()
         self.minutes = Spread()
         self.runs = Spread()

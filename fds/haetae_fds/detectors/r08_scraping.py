@@ -10,6 +10,7 @@ from haetae_fds.finding import Detector, Finding, api_ref, number, of_actor
 
 OBJECTS = 150
 HOURLY = 400
+DAILY = 1500
 ITEMS = 3000
 TIMES = 3
 ENOUGH = 200
@@ -18,7 +19,10 @@ RATE = (10, 60)
 
 
 class Scraping(Detector):
-    """More than 150 objects in ten minutes and 3 times the API's 99.9th percentile; 400 an hour; 3,000 list items."""
+    """More than 150 objects in ten minutes and 3 times the API's 99.9th percentile; 400 an hour; 3,000 list items.
+
+    1,500 a day of a user or device: an address may be many people's, who are few at any time and many in a day.
+    """
 
     name = "scraping"
     wants = OBJECT
@@ -32,17 +36,14 @@ class Scraping(Detector):
         warm = api.objects.total >= ENOUGH
         stretch = (AUTOMATIC if browse.regular() else 1.0) * (1.0 if f.user is not None else 1.0 + f.pop)
         objects = browse.objects.count(f.now)
-        checks = (
-            ("objects in ten minutes", objects, OBJECTS, api.objects.quantile(0.999) if objects > 50 else 0.0),
-            ("objects in an hour", browse.hour, HOURLY, api.objects_hour.quantile(0.999) if browse.hour > 100 else 0.0),
-            (
-                "list items in ten minutes",
-                browse.items,
-                ITEMS,
-                api.items.quantile(0.999) if browse.items > 500 else 0.0,
-            ),
-        )
-        for name, value, floor, usual in checks:
+        day = browse.day if f.user is not None or f.device is not None else 0
+        for name, value, floor, others in (
+            ("objects in ten minutes", objects, OBJECTS, api.objects),
+            ("objects in an hour", browse.hour, HOURLY, api.objects_hour),
+            ("objects in a day", day, DAILY, api.objects_day),
+            ("list items in ten minutes", browse.items, ITEMS, api.items),
+        ):
+            usual = others.quantile(0.999) if TIMES * value > floor * self.factor else 0.0
             limit = self.limit(f, max(floor, TIMES * usual) * stretch)
             if value > limit:
                 return self.found(

@@ -164,3 +164,43 @@ def test_list_tried_with_one_client_from_one_address_is_refused_though_some_of_i
         for _ in range(2):
             made += scene.send(300, **{**scene.stranger(1), **scene.login(f"x{number}", "bad", "leak")})
     assert acting(made, "stuffing_from_address")
+
+
+def readers(scene: Scene, *, objects_an_hour: int, person: int = 30, hours: int = 24) -> list[Decision]:
+    """Somebody who reads things nobody else does, all day and with uneven gaps."""
+    made: list[Decision] = []
+    for number in range(hours * objects_an_hour):
+        gap = 3_600_000 // objects_an_hour
+        who = {**scene.at_home(person), "api": "GET /things/{id}", "obj": f"day{person}-{number}"}
+        made += scene.send(gap // 4 if number % 2 else 2 * gap - gap // 4, **who)
+    return made
+
+
+def test_patient_scraper_is_seen_by_his_day_and_a_busy_clerk_is_not() -> None:
+    made = acting(readers(Scene(people=31), objects_an_hour=90), "scraping")
+    assert [one.numbers[0].name for one in made[:1]] == ["objects in a day"]
+    assert (made[0].action, made[1].action, made[0].subject.user) == ("throttle", "block", "u30")
+    assert acting(readers(Scene(people=31), objects_an_hour=130, hours=9)) == []
+
+
+def test_where_whole_days_of_reading_are_everybodys_work_nobody_is_a_scraper() -> None:
+    scene = Scene(people=1)
+    for _ in range(220):  # what days of this service's people look like
+        scene.engine.features.apis.touch("GET /things/{id}", scene.now).objects_day.add(900)
+    assert acting(readers(scene, objects_an_hour=90, person=0)) == []
+
+
+def test_one_great_minute_teaches_a_flood_nothing_and_a_program_that_always_calls_often_may() -> None:
+    scene, made = Scene(), list[Decision]()
+    for _ in range(290):
+        made += scene.send(200, **scene.at_home(30), api="GET /price")
+    for _ in range(1000):
+        made += scene.send(50, **scene.at_home(30), api="GET /price")
+    (one,) = acting(made, "flood")
+    assert one.numbers[0].value == 300
+    patient, made = Scene(people=2), list[Decision]()
+    for _ in range(60 * 100):
+        made += patient.send(600, **patient.at_home(1), api="GET /price")
+    for _ in range(1000):
+        made += patient.send(50, **patient.at_home(1), api="GET /price")
+    assert acting(made) == []
