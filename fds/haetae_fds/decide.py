@@ -146,10 +146,7 @@ class Decider:
         if subject.ip == "" or not (asked or _named(subject)):
             # Events without a usable address name nobody by it.
             return None
-        kind, about = Action.BLOCK, None
-        if finding.action is Action.ALERT:
-            kind, about = Action.ALERT, finding.campaign if subject == _NOBODY else None
-        pid = policy_id(subject, api, kind, about=about)
+        pid = _name(finding, subject, api)
         mode, note = self.guards.mode(finding.detector, subject, now)
         if mode is Mode.OFF:
             return None
@@ -169,7 +166,7 @@ class Decider:
         if self._stands(pid, action, mode, now):
             return None
         ledger = self._in(mode)
-        live, note = ledger.live(pid, now), guard or note
+        live, note = ledger.live(pid, now), guard or note or _warming(f, finding)
         cap = cap_of(subject, pop=f.pop, hosting=f.datacentre)
         life, _ = ledger.lifetime(subject, finding.ttl, cap, now)
         ver = 1 if live is None else live.ver + 1
@@ -342,6 +339,20 @@ def _alone(f: Facts, subject: Subject) -> bool:
 def _proposed(finding: Finding) -> str:
     """Name what a person is asked to agree to."""
     return "challenge" if finding.action is Action.CHALLENGE else "block"
+
+
+def _name(finding: Finding, subject: Subject, api: Api | None) -> str:
+    """Return the name of what is decided; alerts about nobody are told apart by what they are about."""
+    if finding.action is not Action.ALERT:
+        return policy_id(subject, api, Action.BLOCK)
+    return policy_id(subject, api, Action.ALERT, about=finding.campaign if subject == _NOBODY else None)
+
+
+def _warming(f: Facts, finding: Finding) -> str | None:
+    """Say what its limits were compared with when that was little."""
+    if f.narrow:
+        return "little is known yet, so limits are doubled"
+    return None if finding.warm else "what is usual for this API is still being learned"
 
 
 def _named(subject: Subject) -> bool:

@@ -101,6 +101,22 @@ class Engine:
             for name, one in self.decider.guards.circuits.items()
         }
 
+    def warm(self) -> dict[str, float]:
+        """Return for what share of the requests it compares each detector knows enough to call them normal.
+
+        1 for those that compare with nobody, 0 for all while the engine is cold.
+        """
+        cold, apis = self._cold(self.watermark), self.features.apis.rows.values()
+        shares = {}
+        for detector in self.detectors:
+            known = [(api.requests, said) for api in apis if (said := detector.knows(api)) is not None]
+            enough = sum(requests for requests, said in known if said) / max(1, sum(requests for requests, _ in known))
+            shares[detector.name] = 0.0 if cold else enough if known else 1.0
+        return shares
+
+    def _cold(self, now: int) -> bool:
+        return not self._trained and now - self._started < self.settings.narrow_ms
+
     def _observe(self, event: Event, *, decide: bool) -> list[Decision]:
         if self._duplicate(event):
             return []
@@ -118,7 +134,7 @@ class Engine:
         facts = self.features.update(event, now)
         if not facts.triggers:
             return said
-        facts.narrow = not self._trained and now - self._started < self.settings.narrow_ms
+        facts.narrow = self._cold(now)
         facts.active = self.features.good.count(now)
         facts.sensitive_apis = self.features.sensitive_apis
         if facts.cluster is not None and facts.cluster.good is not None:

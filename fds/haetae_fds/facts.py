@@ -86,7 +86,6 @@ class Facts:
         "user",
         "user_key",
         "version",
-        "warm",
     )  # fmt: skip
 
     def __init__(self, event: Event, now: int) -> None:
@@ -134,7 +133,6 @@ class Facts:
         self.surge: tuple[float, float] | None = None
         self.active = 0
         self.narrow = False
-        self.warm = True
         self.scale = 1.0
 
     @property

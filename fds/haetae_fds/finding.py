@@ -104,6 +104,10 @@ class Detector:
         """Return what this event completes, or None."""
         raise NotImplementedError
 
+    def knows(self, api: ApiState) -> bool | None:
+        """Say whether enough is known of an API's users to compare with them; None where it compares with nobody."""
+        return None
+
     def found(
         self,
         f: Facts,

@@ -46,8 +46,9 @@ class Replay:
                 yield from self.line(text)
 
     def summary(self) -> dict[str, object]:
-        """Return what became of all lines."""
-        return {"events": dict(self.engine.counted), "refused": dict(sorted(self.refused.items()))}
+        """Return what became of all lines, and which detectors know too little yet to call anything normal."""
+        warming = {name: round(share, 2) for name, share in self.engine.warm().items() if share < 1}
+        return {"events": dict(self.engine.counted), "refused": dict(sorted(self.refused.items())), "warm": warming}
 
 
 def explain(log: Iterable[Decision], pid: str) -> list[str]:

@@ -9,7 +9,7 @@ from haetae_fds.detectors.r03_stuffing_from_address import HUNT
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_browse import size_of_group
 from haetae_fds.finding import Detector, Finding, api_ref, number
-from haetae_fds.state import HOUR, MIN10
+from haetae_fds.state import HOUR, MIN10, ApiState
 
 ADDRESSES = 12
 
@@ -39,3 +39,7 @@ class LowAndSlow(Detector):
             f, "unfamiliar log-ins fail more than this service is used to", (failures,), everyone,
             action=Action.ALERT, api=api_ref(f), events=(f.event.id,), ttl=HOUR, campaign="login failure surge",
         )  # fmt: skip
+
+    def knows(self, api: ApiState) -> bool | None:
+        """See `Detector`."""
+        return api.fail_mean is not None if api.fail_at else None

@@ -5,6 +5,7 @@ How long such walks are among this API's other users counts: lists of one's own 
 
 from haetae_fds.facts import OBJECT, Facts
 from haetae_fds.finding import Detector, Finding, api_ref, number, of_actor
+from haetae_fds.state import ApiState
 
 RUN = 12
 ENOUGH = 50
@@ -27,7 +28,7 @@ class Sweep(Detector):
             or pair.browse.run < RUN * self.factor
         ):
             return None
-        usual = api.runs.quantile(0.999) if api.runs.total >= ENOUGH else 0.0
+        usual = api.runs.quantile(0.999) if self.knows(api) else 0.0
         limit = self.limit(f, max(RUN, 2 * usual))
         if pair.browse.run < limit:
             return None
@@ -38,5 +39,9 @@ class Sweep(Detector):
             of_actor(f),
             api=api_ref(f),
             events=pair.browse.sample,
-            warm=api.runs.total >= ENOUGH,
+            warm=self.knows(api) is True,
         )
+
+    def knows(self, api: ApiState) -> bool | None:
+        """See `Detector`."""
+        return api.runs.total >= ENOUGH if api.runs.total else None

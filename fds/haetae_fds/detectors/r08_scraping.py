@@ -7,6 +7,7 @@ second, a minute later, a block. Partners' batches are not judged by what people
 from haetae_fds.decision import Action
 from haetae_fds.facts import OBJECT, Facts
 from haetae_fds.finding import Detector, Finding, api_ref, number, of_actor
+from haetae_fds.state import ApiState
 
 OBJECTS = 150
 HOURLY = 400
@@ -33,7 +34,6 @@ class Scraping(Detector):
         if pair is None or api is None or pair.browse is None or f.event.san is not None:
             return None
         browse = pair.browse
-        warm = api.objects.total >= ENOUGH
         stretch = (AUTOMATIC if browse.regular() else 1.0) * (1.0 if f.user is not None else 1.0 + f.pop)
         objects = browse.objects.count(f.now)
         day = browse.day if f.user is not None or f.device is not None else 0
@@ -55,6 +55,10 @@ class Scraping(Detector):
                     api=api_ref(f),
                     events=browse.sample,
                     rate=RATE,
-                    warm=warm,
+                    warm=self.knows(api) is True,
                 )
         return None
+
+    def knows(self, api: ApiState) -> bool | None:
+        """See `Detector`."""
+        return api.objects.total >= ENOUGH if api.asked else None

@@ -97,16 +97,23 @@ class FdsMetrics(Collector):
             "haetae_fds_circuit", "A detector's right to act: 0 all of it, 1 a tenth, 2 none.",
             labels=("shard", "detector"),
         )  # fmt: skip
+        warm = GaugeMetricFamily(
+            "haetae_fds_warm", "Of the requests it compares, the share a detector knows enough of to call it normal.",
+            labels=("shard", "detector"),
+        )  # fmt: skip
         for shard, worker in workers.items():
             engine = worker.engine
             if not isinstance(engine, Engine):
                 continue
+            for detector, share in engine.warm().items():
+                warm.add_metric((str(shard), detector), share)
             for what, number in engine.counted.items():
                 became.add_metric((str(shard), what), number)
             for detector, state in engine.circuits().items():
                 circuits.add_metric((str(shard), detector), CIRCUITS[state])
         yield became
         yield circuits
+        yield warm
 
 
 @asynccontextmanager

@@ -169,6 +169,26 @@ def test_cold_engine_keeps_broad_subjects_in_shadow() -> None:
     assert all(one.mode == "shadow" for one in clusters)
 
 
+def test_detector_that_knows_too_little_says_so_rather_than_normal() -> None:
+    cold = Scene(warm=False)
+    cold.send(**cold.at_home(1), api="GET /a")
+    assert set(cold.engine.warm().values()) == {0.0}
+    assert all("little is known yet" in one.why for one in stuff(cold, 40))
+    scene = Scene()
+    assert scene.engine.warm()["canary"] == 1.0
+    assert 0.9 < scene.engine.warm()["flood"] < 1  # the log-in is known by 80 minutes only
+    (one,) = [one for _ in range(400) for one in scene.send(50, **scene.at_home(30), api="GET /price")]
+    assert one.detector == "flood"
+    assert one.why.endswith("what is usual for this API is still being learned")
+    for api in scene.engine.features.apis.rows.values():
+        for _ in range(500):
+            api.minutes.add(10)
+    assert scene.engine.warm()["flood"] == 1.0
+    assert (Replay(scene.engine).summary()["warm"], Replay(Engine()).summary()["warm"]) == ({}, cold.engine.warm())
+    (one,) = [one for _ in range(400) for one in scene.send(50, **scene.at_home(31), api="GET /price")]
+    assert "learned" not in one.why
+
+
 def test_over_the_impact_budget_a_block_becomes_a_challenge_and_then_nothing() -> None:
     guards, block, challenge = Guards(EngineSettings()), Action.BLOCK, Action.CHALLENGE
     one = guards.fits("d", block, 21, 1000, START).broken
