@@ -71,7 +71,7 @@ def test_slow_guessing_keeps_a_block_alive_and_a_repeated_secret_does_not() -> N
             secret = f"a30:next{number if fresh else 0}"
             later += scene.send(14_000, **refused, acct="a30", cred_fp=secret)
         assert [each.op for each in later[:1]] == (["extend"] if fresh else [])
-        assert all("different secrets" in each.why for each in later)
+        assert all(each.numbers[0].name == "different secrets" for each in later)
 
 
 def test_one_secret_from_everywhere_is_seen_after_six_accounts() -> None:

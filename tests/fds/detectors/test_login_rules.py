@@ -174,7 +174,8 @@ def test_owner_on_a_known_device_takes_back_what_stands_at_the_address() -> None
     (one,) = acting(made)
     assert one.subject.account == "a3"
     (taken,) = scene.send(**owner, **scene.login(3, "ok", "right"))
-    assert (taken.op, taken.pid) == ("del", one.pid)
+    assert (taken.op, taken.pid, taken.campaign) == ("del", one.pid, one.campaign)
+    assert (str(taken.numbers[0]), len(taken.events)) == ("proofs 1 (limit 1)", 1)
 
 
 def test_tool_among_colleagues_is_refused_without_them() -> None:
