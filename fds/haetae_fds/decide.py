@@ -301,6 +301,7 @@ class Decider:
             api=api if api is not None or rare else api_ref(f),
             what=f"{finding.what}; it goes on from other addresses with one client",
             numbers=(*finding.numbers, Number(name="addresses refused", value=count, limit=limit)),
+            campaign=f"client {f.client}",
         )  # fmt: skip
         return self._one(f, wider, Subject(client=f.client, untrusted=True), wider.api)
 

@@ -17,6 +17,8 @@ from haetae_fds.features_login import single
 from haetae_fds.state import MINUTE, ApiState
 
 TTL: Final = 15 * MINUTE
+#: Established identities active, from which on one that hardly any has is known to be rare.
+TELLING: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +127,18 @@ class Detector:
         return Finding(
             detector=self.name, version=self.version, action=action, subjects=subjects, api=api, what=what,
             numbers=numbers, events=tuple(events), ttl=ttl, score=worst(numbers),
-            campaign=campaign or f"{self.name} {f.net_key or f.actor}", **more,
+            campaign=campaign or campaign_of(f, f"{self.name} {f.net_key or f.actor}"), **more,
         )  # fmt: skip
 
     def limit(self, f: Facts, base: float) -> float:
         """Return a limit as it applies to this event."""
         return base * self.factor * f.scale
+
+
+def campaign_of(f: Facts, otherwise: str) -> str:
+    """Return what decisions belong together by: the client, where it tells whoever has it from all others."""
+    alike = f.client is not None and f.rare and f.active >= TELLING
+    return f"client {f.client}" if alike else otherwise
 
 
 def score_of(value: float, limit: float) -> float:

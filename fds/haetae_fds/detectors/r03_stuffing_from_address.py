@@ -15,7 +15,7 @@ from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_browse import busy_group, size_of_group
 from haetae_fds.features_login import single
-from haetae_fds.finding import Detector, Finding, api_ref, at_address, number, worst
+from haetae_fds.finding import Detector, Finding, api_ref, at_address, campaign_of, number, worst
 from haetae_fds.state import HOUR, HOUR6, MIN10, Logins
 
 ACCOUNTS = 8
@@ -69,7 +69,8 @@ class StuffingFromAddress(Detector):
                     action=Action.CHALLENGE if people and (many or f.pop) else Action.BLOCK,
                     subjects=(at_address(f, client=client if f.pop else None),), api=api_ref(f),
                     what=f"many accounts are tried from one address where {f.pop} established identities live",
-                    numbers=numbers, events=tuple(logins.sample), score=worst(numbers), campaign=f"address {f.net_key}",
+                    numbers=numbers, events=tuple(logins.sample), score=worst(numbers),
+                    campaign=campaign_of(f, f"address {f.net_key}"),
                 )  # fmt: skip
         return self._network(f) or self._hunted(f, logins)
 
@@ -104,7 +105,7 @@ class StuffingFromAddress(Detector):
             f, f"many accounts are tried from one network where {pop} established identities live",
             (number("accounts", accounts, limit), number("share of failures", share, SLOW_SHARE)),
             Subject(ip=f.net_key, untrusted=True), action=Action.CHALLENGE if pop else Action.BLOCK, api=api_ref(f),
-            events=logins.sample, campaign=f"address {f.net_key}",
+            events=logins.sample, campaign=campaign_of(f, f"address {f.net_key}"),
         )  # fmt: skip
 
     def _tool(self, f: Facts) -> Finding | None:
@@ -121,7 +122,7 @@ class StuffingFromAddress(Detector):
         return self.found(
             f, "many accounts are tried with a client nobody established uses", numbers,
             at_address(f, client=f.client, strangers=True), api=api_ref(f), events=c.sample,
-            campaign=f"address {f.net_key}",
+            campaign=campaign_of(f, f"address {f.net_key}"),
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ The secret itself cannot be refused at the gate; who brings it can: strangers wi
 share (asked for more where established people have it too), an address that tries again, or else every address.
 """
 
+from haetae_fds.counters import stable
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_login import single
@@ -71,5 +72,6 @@ class Spraying(Detector):
         block = (alike and f.rare) or (len(subjects) == 1 and subjects[0].ip is not None and f.pop == 0)
         return self.found(
             f, "one secret is tried on many accounts", (number("accounts", accounts, limit),), *subjects,
-            action=Action.BLOCK if block else Action.CHALLENGE, api=api_ref(f), events=pw.sample, campaign="spraying",
+            action=Action.BLOCK if block else Action.CHALLENGE, api=api_ref(f), events=pw.sample,
+            campaign=f"secret {stable(f.event.pw_fp or ''):016x}",
         )  # fmt: skip

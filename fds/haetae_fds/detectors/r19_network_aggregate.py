@@ -5,7 +5,7 @@ Where nobody established lives it is refused at once, its strangers only; anywhe
 
 from haetae_fds.decision import Subject
 from haetae_fds.facts import OFFENSE, Facts
-from haetae_fds.finding import Detector, Finding, number
+from haetae_fds.finding import Detector, Finding, campaign_of, number
 from haetae_fds.state import MINUTE
 
 ADDRESSES = 8
@@ -29,4 +29,5 @@ class NetworkAggregate(Detector):
             f, f"many addresses of one network, where {pop} established identities live, were refused",
             (number("addresses", count, limit),), Subject(ip=f.net_key, untrusted=True), events=f.net.offenses or (),
             ttl=30 * MINUTE, approval=pop > 0, proposal="block" if pop else None,
+            campaign=campaign_of(f, f"address {f.net_key}"),
         )  # fmt: skip

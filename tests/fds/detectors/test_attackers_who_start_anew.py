@@ -30,6 +30,31 @@ def test_scanner_who_changes_address_is_followed_by_what_it_is() -> None:
     assert everywhere[0].api is None, "it asks for another path each time"
 
 
+def test_whatever_one_tool_does_wherever_it_is_one_campaign_and_two_tools_are_two() -> None:
+    scene, made = Scene(people=60), list[Decision]()
+    for number in range(40):
+        at = with_client("tool" if number < 20 else "other", f"203.0.{100 + number // 10}.9")
+        made += scene.send(300, **at, **scene.login(f"x{number}", "bad", "leak"))
+        for path in range(12 if number % 10 == 9 else 0):
+            made += scene.send(300, **at, route=None, obj=f"path{path}", status=404)
+    found = {one.campaign: {other.detector for other in made if other.campaign == one.campaign} for one in made}
+    both = {"stuffing_from_address", "scanner"}
+    assert {name: rules >= both for name, rules in found.items()} == {
+        "client tool|tool|tool": True, "client other|other|other": True
+    }  # fmt: skip
+
+
+def test_one_secret_tried_through_whatever_client_is_one_campaign() -> None:
+    scene, made = Scene(people=60), list[Decision]()
+    for number in range(30):
+        at = with_client(f"client{number}", f"203.0.{number}.9")
+        secret = "summer" if number % 2 else "winter"
+        made += scene.send(20_000, **at, **scene.login(f"x{number}", "bad", secret), pw_fp=secret)
+    named = {one.campaign for one in made if one.detector == "spraying"}
+    assert len(named) == 2
+    assert all(name is not None and "summer" not in name and "winter" not in name for name in named)
+
+
 def test_sign_ups_that_are_answered_as_log_ins_are_counted_as_sign_ups() -> None:
     scene, made = Scene(EngineSettings(signup=("POST /people",))), list[Decision]()
     for number in range(8):
