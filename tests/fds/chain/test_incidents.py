@@ -149,5 +149,8 @@ async def test_every_kind_of_incident_reaches_slack_the_log_and_the_metrics_once
         assert words not in again
     for kind in INCIDENTS:
         assert names.count(kind) == 1
-        assert [value for name, value in numbers.items() if f'detector="{kind}"' in name] == [1.0]
+        told_of = [n for name, n in numbers.items() if "decisions_total" in name and f'detector="{kind}"' in name]
+        assert told_of == [1.0]
+    assert 0 < numbers['haetae_fds_warm{detector="flood",shard="0"}'] < 1
+    assert numbers['haetae_fds_warm{detector="canary",shard="0"}'] == 1
     assert numbers['haetae_fds_circuit{detector="rule_everything",shard="0"}'] == 2
