@@ -24,6 +24,8 @@ _PRIOR_ERRORS: Final = 0.5
 _PRIOR_REQUESTS: Final = 200.0
 _CLIP: Final = 3.0
 _MAX_SPREAD: Final = 50.0
+#: Minutes after which something is known; until then everything is taken for normal, and nothing is said of it.
+WARM_MIN: Final = 10
 #: Minutes in which a young baseline learns faster than its half-life, as a plain mean would.
 _YOUNG: Final = 60
 
@@ -43,6 +45,11 @@ class Baseline:
         """Errors that so many requests normally have."""
         return requests * self.ratio
 
+    @property
+    def warm(self) -> bool:
+        """Whether enough was seen to say what is normal."""
+        return self.seen >= WARM_MIN
+
     def z(self, requests: int, errors: int) -> float:
         """How far a minute is from normal, in standard deviations; negative when there are fewer errors."""
         expected = self.expected(requests)
@@ -52,6 +59,10 @@ class Baseline:
     def learn(self, requests: int, errors: int, z: float) -> None:
         """Take a minute in, with what `z` said of it before."""
         if requests <= 0:
+            return
+        if not self.warm:
+            self.ratio += (errors / requests - self.ratio) * requests / (requests * (self.seen + 1) + _PRIOR_REQUESTS)
+            self.seen += 1
             return
         speed = self._speed(z)
         if speed == 0.0:

@@ -13,7 +13,7 @@ MAX_TEXT: Final = 2500
 def summary(alert: Alert) -> str:
     """One sentence."""
     at = datetime.fromtimestamp(alert.minute * 60, UTC).strftime("%H:%M")
-    if alert.kind == "incident":
+    if alert.text:
         return f"{at} UTC: {alert.text}"
     where = ", ".join(rise.route for rise in alert.rises)
     if alert.kind == "end":

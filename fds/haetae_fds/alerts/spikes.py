@@ -27,14 +27,14 @@ FEW_REQUESTS: Final = 20
 #: A route that had this many requests a minute and has none for three minutes is silent.
 SILENT_FROM: Final = 20.0
 SILENT_MIN: Final = 3
-#: Minutes after which something is known of a route; before, nothing is said of it.
-WARM_MIN: Final = 10
 #: Routes that rise within so many minutes of an episode's first one belong to it.
 JOIN_MIN: Final = 2
 MAX_ROUTES: Final = 5000
 MAX_NAMED: Final = 5
 SMALL: Final = "(routes with few requests)"
 _VOLUME_STEP: Final = 0.05
+#: So many times what it was, an episode ends because people got used to it.
+_STAYS: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Alert:
     """For people. `kind` is `spike`, `silence`, `end` or `incident`; `episode` is the same from the first message to
     the last.
 
-    `text` says what an incident is; the others speak by their numbers.
+    `text` says what an incident is, and of an end that errors have become usual; the others speak by their numbers.
     """
 
     minute: int
@@ -89,6 +89,7 @@ class _Watched:
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=3))
     calm: int = 0
     episode: str | None = None
+    before: float = 0.0
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ class SpikeDetector:
                 if found is not None:
                     rises.setdefault((window.gateway, kind), []).append((found, window))
                 if ended is not None:
-                    alerts.append(Alert(minute=number, kind="end", gateway=window.gateway, errors=kind, episode=ended))
+                    alerts.append(ended)
         for (gateway, kind), group in rises.items():
             began, _ = self._begun[gateway, kind]
             if began == number:
@@ -136,21 +137,20 @@ class SpikeDetector:
         self.refused += 1
         return False
 
-    def _judge(self, window: Window, kind: str, errors: int) -> tuple[Rise | None, str | None]:
-        """A rise that begins now, and the name of an episode that ends now."""
+    def _judge(self, window: Window, kind: str, errors: int) -> tuple[Rise | None, Alert | None]:
+        """A rise that begins now, and the end of an episode."""
         watched = self._watched.setdefault((window.gateway, window.route, kind), _Watched())
         baseline = watched.baseline
         expected, z = baseline.expected(window.requests), baseline.z(window.requests, errors)
-        extra = errors - expected
-        material = extra >= EXTRA_ERRORS and extra >= EXTRA_SHARE * window.requests
-        watched.recent.append(z >= ABNORMAL and material)
-        warm = baseline.seen >= WARM_MIN
-        fires = warm and ((z >= ENORMOUS and material) or sum(watched.recent) >= 2)
+        material = _material(window, errors, expected)
+        watched.recent.append(baseline.warm and z >= ABNORMAL and material)
+        fires = baseline.warm and ((z >= ENORMOUS and material) or sum(watched.recent) >= 2)
+        before = baseline.ratio
         baseline.learn(window.requests, errors, z)
         if watched.episode is None:
             if not fires:
                 return None, None
-            watched.episode, watched.calm = self._episode(window, kind), 0
+            watched.episode, watched.calm, watched.before = self._episode(window, kind), 0, before
             return (
                 Rise(route=window.route, requests=window.requests, errors=errors, expected=round(expected, 2), z=z),
                 None,
@@ -161,7 +161,7 @@ class SpikeDetector:
         ended, watched.episode = watched.episode, None
         watched.recent.clear()
         others = any(other.episode == ended for other in self._watched.values())
-        return None, None if others else ended
+        return None, None if others else _ended(window, kind, errors, ended, watched)
 
     def _episode(self, window: Window, kind: str) -> str:
         """The episode this rise belongs to: one that has just begun at the gateway, or a new one."""
@@ -211,6 +211,22 @@ class SpikeDetector:
             if not volume.silent:
                 volume.mean *= 1.0 - _VOLUME_STEP
         return alerts
+
+
+def _material(window: Window, errors: int, expected: float) -> bool:
+    extra = errors - expected
+    return extra >= EXTRA_ERRORS and extra >= EXTRA_SHARE * window.requests
+
+
+def _ended(window: Window, kind: str, errors: int, episode: str, watched: _Watched) -> Alert:
+    """The end of an episode, which says so when errors have not gone but become what is usual."""
+    text, before = "", window.requests * watched.before
+    if _material(window, errors, before) and errors >= _STAYS * before:
+        text = (
+            f"{kind} at {window.gateway} have not gone: {window.route} has {errors} of {window.requests}, which is its "
+            f"usual by now; before {episode} it was {before:.1f}"
+        )
+    return Alert(minute=window.minute, kind="end", gateway=window.gateway, errors=kind, episode=episode, text=text)
 
 
 def _volume_alert(kind: str, number: int, gateway: str, route: str) -> Alert:

@@ -1,10 +1,12 @@
 """Spike alerts: what must wake somebody does, once; what must not does not."""
 
+import random
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from haetae_fds.alerts import Alert, SpikeDetector, Window, WindowCounter
+from haetae_fds.alerts.message import summary
 from haetae_fds.alerts.spikes import SMALL
 from haetae_fds.event import Event
 from hypothesis import given, settings
@@ -43,6 +45,7 @@ def test_a_spike_is_one_alert_and_one_end() -> None:
     assert alerts[0].contributors == (("version 7.2", 120),)
     assert alerts[0].episode == alerts[1].episode
     assert alerts[1].minute == 312
+    assert summary(alerts[1]).endswith("are over (app/5xx/300)")
 
 
 def test_a_smaller_spike_needs_two_of_three_minutes() -> None:
@@ -53,6 +56,16 @@ def test_a_smaller_spike_needs_two_of_three_minutes() -> None:
 
 def test_a_route_that_never_failed_does_not_explode_at_its_first_errors() -> None:
     assert run(SpikeDetector(), [*calm(600, errors=0), (1000, 1), (1000, 2), (1000, 3), *calm(10, errors=0)]) == []
+
+
+@pytest.mark.parametrize("errors", [0, 20, 50, 400])
+def test_route_whose_errors_were_always_there_wakes_nobody_when_watching_begins(errors: int) -> None:
+    """A tenth of some services' answers are 404, and have been for years."""
+    rng = random.Random(errors)
+    usual = [(1000, max(0, round(rng.gauss(errors, errors**0.5)))) for _ in range(600)]
+    assert run(SpikeDetector(), usual) == []
+    (alert,) = run(SpikeDetector(), [*usual, *[(1000, 2 * errors + 40)] * 3])
+    assert (alert.kind, alert.minute // 2) == ("spike", 300)
 
 
 def test_few_errors_are_no_incident_however_unusual() -> None:
@@ -68,6 +81,7 @@ def test_a_change_that_stays_stops_alarming_within_hours() -> None:
     alerts = run(detector, [*calm(300), *[(1000, 60)] * 3000])
     assert [alert.kind for alert in alerts] == ["spike", "end"]
     assert 330 < alerts[1].minute < 3000
+    assert "5xx at app have not gone: pay has 60 of 1000, which is its usual by now" in summary(alerts[1])
     assert run(detector, [(1000, 60)] * 60, start=3300) == []
 
 
