@@ -25,6 +25,7 @@ from haetae_policy.io.follower import FeedSettings, PolicyFeed
 from haetae_policy.io.refusals import Refusal, RefusalStore
 from haetae_policy.io.store import PolicyStore, StoreSettings
 from haetae_policy.model import Subject
+from haetae_policy.protected import ALWAYS_PROTECTED
 from haetae_policy.table import PolicyTable
 from haetae_policy.throttle import TokenBuckets
 from redis.asyncio import Redis
@@ -44,7 +45,8 @@ class EdgePolicies:
         self._settings = settings
         self._store_settings = StoreSettings(prefix=settings.prefix)
         self._worker = worker
-        self._table = PolicyTable()
+        # A client or account that a machine refuses may be a health check's or a neighbour's, too.
+        self._table = PolicyTable(machine_exempt=ALWAYS_PROTECTED)
         self._buckets = TokenBuckets()
         self._records: asyncio.Queue[tuple[str, Refusal]] = asyncio.Queue(_MAX_RECORDS_WAITING)
         self._listeners: list[Callable[[Subject], None]] = []
