@@ -183,6 +183,13 @@ def test_patient_scraper_is_seen_by_his_day_and_a_busy_clerk_is_not() -> None:
     assert acting(readers(Scene(people=31), objects_an_hour=130, hours=9)) == []
 
 
+def test_before_whole_days_are_known_busy_hours_of_others_tell_what_a_day_may_be() -> None:
+    scene = Scene(people=1)
+    for _ in range(220):
+        scene.engine.features.apis.touch("GET /things/{id}", scene.now).objects_hour.add(300)
+    assert acting(readers(scene, objects_an_hour=300, person=0, hours=6)) == []
+
+
 def test_where_whole_days_of_reading_are_everybodys_work_nobody_is_a_scraper() -> None:
     scene = Scene(people=1)
     for _ in range(220):  # what days of this service's people look like
