@@ -45,5 +45,16 @@ class Rules:
             found += self.protected.problems(policy.subject)
         return found
 
+    def for_asking(self) -> "Rules":
+        """Return the rules for what is asked for: who is missing a second person waits for one."""
+        return _ForAsking(self.protected, self.wide_v4, self.wide_v6, self.max_lifetime_ms)
+
+
+class _ForAsking(Rules):
+    __slots__ = ()
+
+    def is_wide(self, subject: Subject) -> bool:
+        return False
+
 
 DEFAULT_RULES: Final = Rules()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from haetae_policy.model import Action, Mode, Policy, Subject
+from haetae_policy.model import Action, Mode, Policy
 from haetae_policy.rules import Rules
 
 from haetae_policy_api.errors import NotAllowed, TooMany
@@ -34,21 +34,6 @@ class Judgement:
     course: Course
     policy: Policy
     reasons: tuple[str, ...] = ()
-
-
-class LanguageRules(Rules):
-    """The rules without the second person: who is missing one waits for one instead of being refused."""
-
-    __slots__ = ()
-
-    def is_wide(self, subject: Subject) -> bool:
-        """Nothing is too wide to be asked for."""
-        return False
-
-
-def language_rules(rules: Rules) -> LanguageRules:
-    """Return `rules` for reading a request."""
-    return LanguageRules(rules.protected, rules.wide_v4, rules.wide_v6, rules.max_lifetime_ms)
 
 
 def judge(policy: Policy, caller: Caller, prediction: Preview, *, settings: Settings, rules: Rules) -> Judgement:

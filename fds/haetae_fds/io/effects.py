@@ -183,7 +183,7 @@ class Effects:
             source=Source(kind=SourceKind.FDS, name=decision.detector),
             # The decision's own time: the same document, whenever it is made again.
             now_ms=decision.ts,
-            rules=self._rules,
+            rules=self._rules.for_asking(),
         )
         if effect.kind == "ask" or self._rules.is_wide(policy.subject):
             # What would act on nobody needs no agreement.
@@ -197,9 +197,8 @@ class Effects:
 
     async def _ask(self, decision: Decision, policy: Policy, now_ms: int) -> None:
         """Let a policy wait for a person, in the form in which the policy service keeps and shows what waits."""
-        wrong = [problem for problem in self._rules.problems(policy) if problem.field != "approved_by"]
         waiting = [orjson.loads(raw) for raw in (await self._ledger.sides(Side.PENDING)).values()]
-        if wrong or len(waiting) >= MOST_WAITING:
+        if len(waiting) >= MOST_WAITING:
             self.refused += 1
             return
         asked = (one["policy"].get("evidence") or {} for one in waiting if one["id"] != policy.id)

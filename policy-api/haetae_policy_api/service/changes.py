@@ -22,7 +22,7 @@ from haetae_policy.reader import Reader
 
 from haetae_policy_api.errors import Invalid, NotAllowed, TooMany, VersionMismatch
 from haetae_policy_api.faults import said
-from haetae_policy_api.guards import Course, Judgement, check_rate, is_watched, judge, language_rules
+from haetae_policy_api.guards import Course, Judgement, check_rate, is_watched, judge
 from haetae_policy_api.roles import Caller, Role
 from haetae_policy_api.service.answers import Answer, Repeatable, refused
 from haetae_policy_api.service.context import Context, epoch
@@ -35,7 +35,7 @@ class RequestReader:
     """Reads what one caller asks for at one moment, each policy under a new identifier."""
 
     def __init__(self, context: Context, caller: Caller, *, now_ms: int) -> None:
-        self._source, self._rules, self._now_ms = caller.source, language_rules(context.rules), now_ms
+        self._source, self._rules, self._now_ms = caller.source, context.rules.for_asking(), now_ms
 
     def __call__(self, document: Mapping[str, Any]) -> Policy:
         """Return the policy; raises Invalid, PolicyInvalid. `lasts_s` (seconds) may stand in the place of `expires`."""

@@ -422,10 +422,16 @@ async def test_extending_and_taking_back_are_audited_too(tmp_path: Path) -> None
     assert newest["details"]["to"] == format_time(held.expires_ms)
 
 
-async def test_what_needs_a_person_waits_for_one_once_and_acts_on_nobody_until_then(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "subject", "action"),
+    [("broad-1", {"user": "broad-1"}, "block"), ("broad-everybody", {"untrusted": True}, "challenge")],
+)
+async def test_what_needs_a_person_waits_for_one_once_and_acts_on_nobody_until_then(
+    tmp_path: Path, name: str, subject: dict[str, object], action: str
+) -> None:
     async with stand(tmp_path) as world:
         process = await world.worker()
-        await world.send(*(world.event("broad-1") for _ in range(ENOUGH)))
+        await world.send(*(world.event(name) for _ in range(ENOUGH)))
         await world.send(*(world.event("u-2") for _ in range(ENOUGH)))
         (only,) = await world.until(1)
         assert only.subject.user == "u-2"
@@ -437,7 +443,6 @@ async def test_what_needs_a_person_waits_for_one_once_and_acts_on_nobody_until_t
         (raw,) = (await world.ledger.sides(Side.PENDING)).values()
         told = [entry.to_dict() for entry in await world.ledger.audit_page()]
     waiting = orjson.loads(raw)
-    assert waiting["policy"]["subject"] == {"user": "broad-1"}
-    assert waiting["policy"]["action"] == "block"
+    assert (waiting["policy"]["subject"], waiting["policy"]["action"]) == (subject, action)
     assert (waiting["by"], waiting["machine"]) == ("fds:counting", True)
     assert [one["target"] for one in told if one["action"] == "create.ask"] == [waiting["id"]]

@@ -25,7 +25,7 @@ REAL = EngineSettings(narrow_ms=0)
 
 class CountingEngine:
     """Blocks a user at the fifth event, once; `flood` in the name makes it a challenge that lasts longer each time,
-    `broad` something that only a person may do.
+    `broad` something that only a person may do, `everybody` even to all strangers.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class CountingEngine:
             return []
         broad = "broad" in event.user
         action = Action.CHALLENGE if "flood" in event.user else Action.ALERT if broad else Action.BLOCK
-        subject = Subject(user=event.user)
+        subject = Subject(untrusted=True) if "everybody" in event.user else Subject(user=event.user)
         return [
             Decision(
                 ts=event.ts,
@@ -59,7 +59,7 @@ class CountingEngine:
                 pid=policy_id(subject, None, action),
                 numbers=(Number(name="events", value=count, limit=ENOUGH),),
                 approval=broad,
-                proposal="block" if broad else None,
+                proposal=("challenge" if "everybody" in event.user else "block") if broad else None,
             )
         ]
 
