@@ -5,7 +5,7 @@ force, and after its end for as long as the store keeps ended policies. Alerts a
 log and act on nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from haetae_policy.errors import PolicyNotFound
@@ -72,6 +72,17 @@ def can_be_judged(policy: Mapping[str, Any]) -> bool:
     """Whether a policy, in force or ended, is a decision of the fraud detection: only those teach it something."""
     source, evidence = policy["source"], policy.get("evidence") or {}
     return source["kind"] == SourceKind.FDS.value and isinstance(evidence.get("decision"), str)
+
+
+def by_campaign(cases: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Return cases with what their evidence says they belong to, each campaign where its first case stands; a case
+    that names none stands alone.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for case in cases:
+        campaign = (case.get("evidence") or {}).get("campaign")
+        groups.setdefault(campaign if isinstance(campaign, str) else f"case {case['id']}", []).append(case)
+    return list(groups.items())
 
 
 def seen_only(decisions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

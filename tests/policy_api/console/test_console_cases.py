@@ -35,6 +35,21 @@ async def test_false_alarm_ends_the_policy_and_the_fraud_detection_reads_the_lab
     assert "took back" in history
 
 
+async def test_cases_of_one_campaign_stand_together_and_say_so(desk: Console) -> None:
+    made = {}
+    for user, campaign in (("u-1", "client tool|x"), ("u-2", "user u-2"), ("u-3", "client tool|x"), ("u-4", None)):
+        more = {} if campaign is None else {"campaign": campaign}
+        policy = await desk.policy(machine=True, subject={"user": user}, evidence=evidence(**more))
+        made[user] = policy["policy"]["id"]
+    page = (await desk.get("ana", "/cases")).text
+    at = {user: page.index(f'href="/policies/{case}"') for user, case in made.items()}
+    together = sorted((at["u-1"], at["u-3"]))
+    assert not [other for other in ("u-2", "u-4") if together[0] < at[other] < together[1]]
+    assert page.count("2 cases of one campaign") == page.count("of one campaign") == 1
+    assert page.index("2 cases of one campaign") < together[0]
+    assert "user u-2" in (await desk.get("ana", f"/policies/{made['u-2']}")).text
+
+
 async def test_confirmed_case_stays_in_force_and_carries_the_judgement(desk: Console, client: Redis) -> None:
     case = (await desk.policy(machine=True, evidence=evidence()))["policy"]["id"]
     assert (await desk.post("ana", f"/cases/{case}/judge", {"word": "confirm"})).status_code == 303

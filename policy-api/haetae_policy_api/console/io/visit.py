@@ -17,7 +17,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from starlette.responses import RedirectResponse, Response
 
 from haetae_policy_api.console.access import NEEDS, may, require_person
-from haetae_policy_api.console.cases import can_be_judged, numbers
+from haetae_policy_api.console.cases import by_campaign, can_be_judged, numbers
 from haetae_policy_api.console.forgery import check_origin, check_token, page_token
 from haetae_policy_api.console.forms import MAX_BYTES, Form, read_form
 from haetae_policy_api.console.io.assets import Assets
@@ -71,7 +71,13 @@ def make_environment(assets: Assets) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"when": when, "pretty": pretty, "number": number, "measures": numbers}
+    environment.filters |= {
+        "when": when,
+        "pretty": pretty,
+        "number": number,
+        "measures": numbers,
+        "campaigns": by_campaign,
+    }
     environment.tests["judgeable"] = can_be_judged
     environment.globals["asset"] = lambda name: f"/static/{name}?v={assets.static[name].digest}"
     return environment
