@@ -33,7 +33,7 @@ class LowAndSlow(Detector):
             return self.found(
                 f, "log-ins fail at ever new addresses, so strangers may be asked for more wherever they are",
                 (failures, number("addresses", asked, ADDRESSES)), everyone, action=Action.CHALLENGE, api=api_ref(f),
-                events=(f.event.id,), ttl=MIN10, approval=True, campaign="one new address after the other",
+                events=(f.event.id,), ttl=30 * MINUTE, approval=True, campaign="one new address after the other",
             )  # fmt: skip
         return self.found(
             f, "unfamiliar log-ins fail more than this service is used to", (failures,), everyone,
