@@ -9,7 +9,7 @@ from haetae_fds.detectors.r03_stuffing_from_address import HUNT
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_browse import size_of_group
 from haetae_fds.finding import Detector, Finding, api_ref, number
-from haetae_fds.state import HOUR, MIN10, ApiState
+from haetae_fds.state import HOUR, MINUTE, ApiState
 
 ADDRESSES = 12
 
