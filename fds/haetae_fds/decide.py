@@ -215,6 +215,8 @@ class Decider:
             return Action.ALERT, True, f"it would match {protected}, which is never refused"
         if finding.approval:
             return Action.ALERT, True, "a subject this broad needs a person's approval"
+        if finding.api is None and subject in (Subject(user=subject.user), Subject(device=subject.device)):
+            return Action.ALERT, True, "everything that somebody does is refused by a person only"
         if subject.ip == f.net_key and f.mobile:
             return Action.ALERT, True, "a mobile carrier's network is never refused as a whole"
         alone = not (subject.user or subject.device or subject.session or subject.account or subject.untrusted)

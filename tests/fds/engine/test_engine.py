@@ -20,7 +20,7 @@ from haetae_fds import (
 from haetae_fds.counters import Recent, Spread
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, OBJECT, USER, Facts
-from haetae_fds.finding import Detector, Finding, of_actor
+from haetae_fds.finding import Detector, Finding, api_ref, of_actor
 from haetae_fds.flat import event_of
 from haetae_fds.guards import Guards
 from haetae_policy import parse_protected
@@ -219,7 +219,7 @@ class Everything(Detector):
     wants = USER | OBJECT | LOGIN
 
     def observe(self, f: Facts) -> Finding | None:
-        return self.found(f, "everything is wrong", (), of_actor(f))
+        return self.found(f, "everything is wrong", (), of_actor(f), api=api_ref(f))
 
 
 def test_detector_that_flags_everything_opens_its_circuit_and_hardly_hurts_anybody() -> None:

@@ -4,7 +4,7 @@ import pytest
 from haetae_fds import Decision, Engine
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
-from haetae_fds.finding import Detector, Finding
+from haetae_fds.finding import Detector, Finding, api_ref
 
 from tests.fds.detectors.scene import HOUR, START, Scene, acting
 
@@ -22,7 +22,7 @@ class Everything(Detector):
     action = Action.BLOCK
 
     def observe(self, f: Facts) -> Finding | None:
-        return self.found(f, "everything is wrong", (), *self.about(f), action=self.action)
+        return self.found(f, "everything is wrong", (), *self.about(f), action=self.action, api=api_ref(f))
 
     def about(self, f: Facts) -> tuple[Subject, ...]:
         return (Subject(user=f.event.user),)
