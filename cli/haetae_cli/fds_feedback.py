@@ -41,12 +41,17 @@ async def _run(args: argparse.Namespace, terminal: Terminal) -> int:
             store.ledger, by=args.by, action="fds-feedback", target=args.policy, details={"word": word.value},
             now_ms=now_ms(),
         )  # fmt: skip
-    _tell(given, terminal)
-    if word is Word.CONFIRM and args.disable_account:
+        _tell(given, terminal)
         user = given.label.subject.user
-        await switch_off(user, args)
-        terminal.line(f"account {printable(str(user))} is switched off")
-    elif word is Word.CONFIRM and given.label.detector.startswith(TAKEOVER) and given.label.subject.user:
+        if word is Word.CONFIRM and args.disable_account:
+            await switch_off(user, args)
+            await note(
+                store.ledger, by=args.by, action="account-disable", target=args.policy, details={"user": user},
+                now_ms=now_ms(),
+            )  # fmt: skip
+            terminal.line(f"account {printable(str(user))} is switched off")
+            return 0
+    if word is Word.CONFIRM and given.label.detector.startswith(TAKEOVER) and user:
         terminal.line("to switch the account off, say it again with --disable-account")
     return 0
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from haetae_cli.ports import ReservedPort
 from haetae_fds.blob import encode_blob, stream_key
 from haetae_fds.event import Event, encode_event
 from haetae_fds.words import AuthOutcome
 from haetae_policy import Policy
+from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore, StoreSettings
 
 from tests.simulator.valkey import Valkey, valkey
@@ -133,6 +135,61 @@ async def test_block_is_explained_called_a_false_alarm_and_not_made_again(tmp_pa
         code, out, _ = await world.haetae("explain", policy.id)
         assert "revoked" in out
         assert "by mina" in out
+
+
+@asynccontextmanager
+async def identity_service(switched_off: list[tuple[str, str]]) -> AsyncIterator[str]:
+    """Whoever keeps the accounts."""
+
+    async def disable(request: web.Request) -> web.Response:
+        switched_off.append((request.match_info["user"], request.headers["authorization"]))
+        return web.json_response({"status": "disabled"})
+
+    application = web.Application()
+    application.router.add_post("/v1/accounts/{user}/disable", disable)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def take_over(world: Stand) -> None:
+    """Somebody guesses until he is in, then moves money."""
+    now, events = time.time_ns() // 1_000_000, list[list[object]]()
+    for number in range(6):
+        login = {
+            "acct": "kim", "cred_fp": f"c{number}", "api": "POST /login", "user": "u-9" if number == 5 else None,
+            "auth": AuthOutcome.OK if number == 5 else AuthOutcome.BAD,
+        }  # fmt: skip
+        call = {"api": "POST /transfers", "user": "u-9", "user_v": True}
+        for fields in (login, call) if number == 5 else (login,):
+            at: dict[str, Any] = {"ip": "11.22.9.7", "net": "11.22.9.0/24", "ua": "tool", "hdr": "h", **fields}
+            events.append(encode_event(Event(id=f"T{len(events)}", ts=now, gw="sign-in", route="r", status=200, **at)))
+    await world.client.xadd(stream_key(PREFIX, 0), {b"b": encode_blob(events, source="test")})
+
+
+async def test_confirmed_takeover_switches_the_account_off_and_the_trail_says_who_did(tmp_path: Path) -> None:
+    token, switched_off = tmp_path / "token", list[tuple[str, str]]()
+    token.write_text("service-token")
+    async with stand(tmp_path) as world, identity_service(switched_off) as url:
+        await take_over(world)
+        (policy,) = await world.policies(1)
+        assert (policy.source.name, policy.action, policy.subject.user) == ("takeover", "challenge", "u-9")
+        confirm = ("feedback", policy.id, "confirm", "--by", "mina")
+        where = ("--identity-url", url, "--identity-token-file", str(token))
+        code, out, _ = await world.haetae(*confirm)
+        assert (code, switched_off) == (0, [])
+        assert "say it again with --disable-account" in out
+        code, out, _ = await world.haetae(*confirm, "--disable-account", *where)
+        assert (code, switched_off) == (0, [("u-9", "Bearer service-token")])
+        assert "account u-9 is switched off" in out
+        ledger = Ledger(world.client, StoreSettings(prefix=PREFIX))
+        told = [entry.to_dict() for entry in await ledger.audit_page(before=None, limit=20)]
+        (noted,) = [one for one in told if one["action"] == "account-disable"]
+        assert (noted["actor"], noted["target"], noted["details"]["user"]) == ("mina", policy.id, "u-9")
 
 
 async def test_mode_and_undo_say_what_ended_and_workers_follow(tmp_path: Path) -> None:
