@@ -50,12 +50,16 @@ class Steps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildContext:
-    """What a filter may know and use when it is compiled into a route."""
+    """What a filter may know and use when it is compiled into a route.
+
+    `auth_events`: the upstream checks credentials and reports what came of it.
+    """
 
     gateway: str
     route_id: str
     upstream: str
     services: Services
+    auth_events: bool = False
 
 
 class Filter(Protocol):

@@ -158,7 +158,9 @@ async def gateway(
 
 
 def _bind(index: int, route: RouteUnderTest, upstream: Upstream, services: Services) -> Route:
-    context = BuildContext(gateway="test", route_id=route.id, upstream="127.0.0.1", services=services)
+    context = BuildContext(
+        gateway="test", route_id=route.id, upstream="127.0.0.1", services=services, auth_events=route.auth_events
+    )
     built = [item.build(context) for item in route.filters]
     host = b"127.0.0.1:%d" % route.port
     definition = RouteDefinition(

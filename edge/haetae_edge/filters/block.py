@@ -1,5 +1,8 @@
 """`Block`: enforces block policies, twice: by address and API before any work, by identity once it is proven.
 
+A third time where a service reports log-ins: which account was tried is known only from its answer, which is then
+withheld, whatever it says. Who guesses learns nothing from it.
+
 Everything is in memory; nothing is asked while a request waits. With the feed down, what is known stays in force until
 it expires; a worker that never knew the policies refuses. Only verified identities are subjects: a forged device id
 cannot get its owner blocked.
@@ -15,7 +18,7 @@ from haetae_policy import Action, ApiFacts, Facts, Verdict
 from haetae_policy.model import RANK
 
 from haetae_edge.errors import Refusal
-from haetae_edge.exchange import Caller, Exchange
+from haetae_edge.exchange import Caller, Exchange, Response, Send
 from haetae_edge.filter import BuildContext, Phase, Steps
 from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.services import Policies, required
@@ -48,7 +51,10 @@ class Block:
             route=context.route_id,
             needs_policies=self.on_not_loaded == "refuse",
         )
-        return Steps(request=((Phase.EARLY_BLOCK, enforcer.early), (Phase.LATE_BLOCK, enforcer.late)))
+        return Steps(
+            request=((Phase.EARLY_BLOCK, enforcer.early), (Phase.LATE_BLOCK, enforcer.late)),
+            around=enforcer.around if context.auth_events else None,
+        )
 
 
 class _Enforcer:
@@ -83,35 +89,60 @@ class _Enforcer:
         """Refuse by everything that is proven about the caller, and by what kind of client it is."""
         if self._prints is not None and exchange.caller.client is None:
             exchange.caller.client = self._prints.client(exchange.request)
+        self._judge(exchange)
+        exchange.still_allowed = self._still_allowed
+
+    def around(self, send: Send) -> Send:
+        """Withhold the answer of a log-in that the account's policies refuse."""
+
+        async def judged(exchange: Exchange) -> Response:
+            response = await send(exchange)
+            report = exchange.facts.report
+            if report is not None and report.account is not None:
+                try:
+                    self._judge(exchange, report.account)
+                except Refusal:
+                    if not isinstance(response.body, bytes):
+                        response.body.abort()
+                    if response.tunnel is not None:
+                        response.tunnel.close()
+                    raise
+            return response
+
+        return judged
+
+    def _judge(self, exchange: Exchange, account: str | None = None) -> None:
         observed: list[Verdict] = []
         now_ms = int(self._clock() * 1000)
-        verdict = self._verdict(exchange, now_ms, observed)
+        verdict = self._verdict(exchange, now_ms, observed, account)
         if observed:
             exchange.facts.observed = tuple(dict.fromkeys(entry.policy_id for entry in observed))
         if verdict is not None:
             self._enforce(exchange, verdict, now_ms)
-        exchange.still_allowed = self._still_allowed
 
     def _still_allowed(self, exchange: Exchange) -> bool:
         verdict = self._verdict(exchange, int(self._clock() * 1000), [])
         return verdict is None or verdict.action not in (Action.BLOCK, Action.CHALLENGE)
 
-    def _verdict(self, exchange: Exchange, now_ms: int, observed: list[Verdict]) -> Verdict | None:
+    def _verdict(
+        self, exchange: Exchange, now_ms: int, observed: list[Verdict], account: str | None = None
+    ) -> Verdict | None:
         """The strictest word. Who shows a token beside a certificate is two clients, and policies may name either."""
         caller = exchange.caller
-        verdict = self._verdict_on(exchange, caller.client, now_ms, observed)
+        verdict = self._verdict_on(exchange, caller.client, now_ms, observed, account)
         if caller.service is None or caller.service == caller.client:
             return verdict
-        return _strictest(verdict, self._verdict_on(exchange, caller.service, now_ms, observed))
+        return _strictest(verdict, self._verdict_on(exchange, caller.service, now_ms, observed, account))
 
     def _verdict_on(
-        self, exchange: Exchange, client: str | None, now_ms: int, observed: list[Verdict]
+        self, exchange: Exchange, client: str | None, now_ms: int, observed: list[Verdict], account: str | None
     ) -> Verdict | None:
         caller = exchange.caller
         facts = Facts(
             session=caller.session,
             device=caller.device,
             user=caller.user or caller.owner,
+            account=account,
             client=client,
             ip=exchange.request.client.key,
             trusted=self._is_established(caller),

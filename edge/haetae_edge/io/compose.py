@@ -218,15 +218,20 @@ class _Routes:
     def build(self, index: int, definition: RouteDefinition) -> Route:
         """Bind one route's filters to the services, in the order of their phases."""
         origin = Origin.parse(definition.uri)
+        auth_events = definition.metadata.get("auth-events") == "true"
         context = BuildContext(
-            gateway=self._config.name, route_id=definition.id, upstream=origin.host, services=self._services
+            gateway=self._config.name,
+            route_id=definition.id,
+            upstream=origin.host,
+            services=self._services,
+            auth_events=auth_events,
         )
         built = [filter_.build(context) for filter_ in definition.filters]
         forwarder = Forwarder(
             self._upstream(origin),
             host=_host_of(definition.uri),
             via=self._via,
-            auth_events=definition.metadata.get("auth-events") == "true",
+            auth_events=auth_events,
         )
         return compiled(definition, index=index, built=built, send=forwarder.send)
 
