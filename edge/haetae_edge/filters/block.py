@@ -1,7 +1,8 @@
 """`Block`: enforces block policies, twice: by address and API before any work, by identity once it is proven.
 
 A third time where a service reports log-ins: which account was tried is known only from its answer, which is then
-withheld, whatever it says. Who guesses learns nothing from it.
+withheld, whatever it says. Who guesses learns nothing from it. Where only more proof is asked for, a second factor that
+was right is that proof.
 
 Everything is in memory; nothing is asked while a request waits. With the feed down, what is known stays in force until
 it expires; a worker that never knew the policies refuses. Only verified identities are subjects: a forged device id
@@ -14,9 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from haetae_fds import AuthOutcome
 from haetae_policy import Action, ApiFacts, Facts, Verdict
 from haetae_policy.model import RANK
 
+from haetae_edge.auth_report import NOTHING, AuthReport
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Caller, Exchange, Response, Send
 from haetae_edge.filter import BuildContext, Phase, Steps
@@ -100,7 +103,7 @@ class _Enforcer:
             report = exchange.facts.report
             if report is not None and report.account is not None:
                 try:
-                    self._judge(exchange, report.account)
+                    self._judge(exchange, report)
                 except Refusal:
                     if not isinstance(response.body, bytes):
                         response.body.abort()
@@ -111,13 +114,14 @@ class _Enforcer:
 
         return judged
 
-    def _judge(self, exchange: Exchange, account: str | None = None) -> None:
+    def _judge(self, exchange: Exchange, report: AuthReport = NOTHING) -> None:
         observed: list[Verdict] = []
         now_ms = int(self._clock() * 1000)
-        verdict = self._verdict(exchange, now_ms, observed, account)
+        verdict = self._verdict(exchange, now_ms, observed, report.account)
         if observed:
             exchange.facts.observed = tuple(dict.fromkeys(entry.policy_id for entry in observed))
-        if verdict is not None:
+        proven = report.outcome == AuthOutcome.MFA_OK and verdict is not None and verdict.action is Action.CHALLENGE
+        if verdict is not None and not proven:
             self._enforce(exchange, verdict, now_ms)
 
     def _still_allowed(self, exchange: Exchange) -> bool:

@@ -55,19 +55,22 @@ async def test_stranger_who_guesses_learns_nothing_from_the_answer_even_when_the
 
 
 @pytest.mark.parametrize(
-    ("account", "marked", "action", "status"),
+    ("account", "outcome", "marked", "action", "status"),
     [
-        (ACCOUNT, True, Action.CHALLENGE, 401),
-        (ACCOUNT, True, Action.OBSERVE, 200),
-        (OTHER, True, Action.BLOCK, 200),
-        (ACCOUNT, False, Action.BLOCK, 200),
+        (ACCOUNT, "ok", True, Action.CHALLENGE, 401),
+        (ACCOUNT, "mfa_fail", True, Action.CHALLENGE, 401),
+        (ACCOUNT, "mfa_ok", True, Action.CHALLENGE, 200),
+        (ACCOUNT, "mfa_ok", True, Action.BLOCK, 403),
+        (ACCOUNT, "ok", True, Action.OBSERVE, 200),
+        (OTHER, "ok", True, Action.BLOCK, 200),
+        (ACCOUNT, "ok", False, Action.BLOCK, 200),
     ],
 )
-async def test_only_the_named_account_at_a_route_that_reports_log_ins_is_meant(
-    account: bytes, marked: bool, action: Action, status: int
+async def test_only_the_named_account_is_meant_and_a_second_factor_is_the_proof_that_a_challenge_asks_for(
+    account: bytes, outcome: str, marked: bool, action: Action, status: int
 ) -> None:
     async with world(filters=(Block(),), services=services(action), auth_events=marked) as edge:
-        edge.upstream.on("/login", ok(b"token", report("ok", account)))
+        edge.upstream.on("/login", ok(b"token", report(outcome, account)))
         answer = await edge.client.ask(LOGIN)
     assert answer.status == status
 

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from haetae_cli.fds_store import FdsStore, open_fds
 from haetae_cli.ports import HOST, ReservedPort
 from haetae_cli.stack import StackOptions, Started, run_stack
 from haetae_cli.state import StateDirectory
+from haetae_demo.log_in import customer_name, customer_password
 from haetae_fds import Mode
 from haetae_fds.io.modes import OVERALL
 from haetae_policy import Policy
@@ -65,8 +67,8 @@ class World:
         """Attack until it is refused; returns the attempt, and how many there were."""
         async with asyncio.timeout(seconds):
             for number, attempt in enumerate(attempts, 1):
-                status, _ = await self.log_in(attempt)
-                if status == 403:
+                _, code = await self.log_in(attempt)
+                if code in ("blocked", "challenge"):
                     return attempt, number
                 await asyncio.sleep(0.02)
         raise AssertionError("attacks go on for ever")
@@ -132,6 +134,29 @@ async def test_attack_is_refused_at_the_gateway_people_are_not_and_the_switch_en
         for _ in range(ENOUGH):
             assert (await found.log_in(next(attack)))[0] != 403
         assert await found.policies() == ()
+
+
+def from_everywhere(name: str) -> Iterator[Attempt]:
+    """Another address and another program for each guess at one customer's password."""
+    for number in range(200):
+        address, agent = f"2001:db8:{0x8000 + number:x}::1", f"tool/{number}"
+        yield Attempt(address=address, agent=agent, name=name, password=f"guess{number}", right=False)
+
+
+async def test_one_account_guessed_from_ever_new_addresses_gives_nothing_away_not_even_for_the_right_password(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as found, people(found):
+        name = customer_name(250)
+        refused, number = await found.refused_within(from_everywhere(name), 20)
+        assert number < ENOUGH
+        (policy,) = await found.policies()
+        assert policy.source.name == "account_brute_force"
+        assert (policy.subject.account is not None, policy.subject.untrusted, policy.subject.ip) == (True, True, None)
+        right = replace(refused, address="203.0.113.200", agent="never seen", password=customer_password(name))
+        assert await found.log_in(right) == (401, "challenge")
+        other = customer_name(251)
+        assert await found.log_in(replace(right, name=other, password=customer_password(other))) == (200, "")
 
 
 async def test_worker_killed_during_an_attack_is_replaced_and_the_attack_is_refused(tmp_path: Path) -> None:
