@@ -10,10 +10,11 @@ Rules kept: bounded; event time; deterministic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from river.drift import ADWIN
 
+from haetae_fds.decision import Number
 from haetae_fds.models.vector import FEATURES
 from haetae_fds.state import DAY
 
@@ -22,6 +23,13 @@ SURE: Final = 1e-5
 SURE_MEANS: Final = 0.002
 BATCH: Final = 250
 MATERIAL: Final = 0.1
+
+
+class Moved(NamedTuple):
+    """What people are told of a drift, and by how much."""
+
+    what: str
+    number: Number
 
 
 class Watched:
@@ -66,7 +74,7 @@ class Drift:
         self.rows = 0
         self.until: dict[str, int] = {}
 
-    def score(self, model: str, score: float, now: int) -> str | None:
+    def score(self, model: str, score: float, now: int) -> Moved | None:
         """Take a model's score of harmless traffic; return what is to be told about it."""
         watched = self.scores.get(model)
         if watched is None:
@@ -75,9 +83,9 @@ class Drift:
         if moved is None:
             return None
         self.until[model] = now + DAY
-        return f"the scores of {model} moved from {moved[0]:.2f} to {moved[1]:.2f}"
+        return _moved(f"the scores of {model}", *moved)
 
-    def row(self, scaled: Sequence[float], models: Sequence[str], now: int) -> list[str]:
+    def row(self, scaled: Sequence[float], models: Sequence[str], now: int) -> list[Moved]:
         """Take the features of harmless traffic; return what is to be told. All models go to shadow."""
         for index, value in enumerate(scaled):
             self.sums[index] += value
@@ -88,7 +96,7 @@ class Drift:
         for feature, watched, total in zip(FEATURES, self.features, self.sums, strict=True):
             moved = watched.moved(total / BATCH, settle=8)
             if moved is not None:
-                told.append(f"the mean of {feature.name} moved from {moved[0]:.2f} to {moved[1]:.2f}")
+                told.append(_moved(f"the mean of {feature.name}", *moved))
         self.sums, self.rows = [0.0] * len(FEATURES), 0
         if told:
             for model in models:
@@ -98,3 +106,8 @@ class Drift:
     def shadowed(self, model: str, now: int) -> bool:
         """Whether a model is kept from acting."""
         return now < self.until.get(model, 0)
+
+
+def _moved(what: str, before: float, after: float) -> Moved:
+    number = Number(name="change of the mean", value=abs(after - before), limit=MATERIAL)
+    return Moved(f"{what} moved from {before:.2f} to {after:.2f}", number)

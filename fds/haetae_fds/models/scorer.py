@@ -27,7 +27,7 @@ from haetae_fds.facts import OBJECT, VOLUME, Facts
 from haetae_fds.features_faults import in_incident
 from haetae_fds.finding import Finding, Learner, api_ref, number
 from haetae_fds.models.conformal import Thresholds, segment_of
-from haetae_fds.models.drift import Drift
+from haetae_fds.models.drift import Drift, Moved
 from haetae_fds.models.gate import Gate, flagged
 from haetae_fds.models.labelled import PRECISE, Labelled
 from haetae_fds.models.novelty import Novelty
@@ -99,7 +99,7 @@ class _State:
         self.strikes: OrderedDict[str, Strikes] = OrderedDict()
         self.hit = Recent(DAY)
         self.usual = [0.0] * len(FEATURES)
-        self.alarms: list[str] = []
+        self.alarms: list[Moved] = []
         self.judged = dict.fromkeys(MODELS, 0)
         self.beyond = dict.fromkeys(MODELS, 0)
 
@@ -378,15 +378,15 @@ class ModelScorer(Learner):
         hit.add(facts.actor, facts.now)
         return None
 
-    def _drifted(self, facts: Facts, told: str) -> Finding:
+    def _drifted(self, facts: Facts, told: Moved) -> Finding:
         return Finding(
             detector="model_drift",
             version=1,
             action=Action.ALERT,
             subjects=(Subject(),),
             api=None,
-            what=f"{told}; the models concerned only watch for a day",
-            numbers=(),
+            what=f"{told.what}; the models concerned only watch for a day",
+            numbers=(told.number,),
             events=(facts.event.id,),
             ttl=DAY,
             campaign="model_drift",

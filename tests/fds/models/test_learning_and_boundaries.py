@@ -5,12 +5,12 @@ import pickle
 import random
 
 import pytest
-from haetae_fds.decision import Action, Subject
+from haetae_fds.decision import Action, Number, Subject
 from haetae_fds.facts import LOGIN, OBJECT, Facts
 from haetae_fds.finding import Finding
 from haetae_fds.models import labelled as labelled_module
 from haetae_fds.models.conformal import POOL, Thresholds, segment_of
-from haetae_fds.models.drift import BATCH, Drift
+from haetae_fds.models.drift import BATCH, Drift, Moved
 from haetae_fds.models.gate import HELD_SHARE, QUIET, Gate, flagged
 from haetae_fds.models.labelled import DELAY, Labelled
 from haetae_fds.models.novelty import Novelty
@@ -288,11 +288,11 @@ def test_change_that_matters_is_told_and_one_that_does_not_is_not() -> None:
 
 def test_drift_of_a_feature_puts_all_models_in_shadow() -> None:
     drift = Drift()
-    told: list[str] = []
+    told: list[Moved] = []
     for number in range(BATCH * 120):
         row = [0.2 if number < BATCH * 60 else 0.9] + [0.0] * (len(NAMES) - 1)
         told += drift.row(row, [NOVELTY, LABELS], START + number)
-    assert any(NAMES[0] in one for one in told)
+    assert any(NAMES[0] in one.what and one.number.value >= one.number.limit for one in told)
     assert drift.shadowed(NOVELTY, START + BATCH * 120)
     assert drift.shadowed(LABELS, START + BATCH * 120)
 
@@ -428,11 +428,11 @@ def test_of_those_who_only_read_much_every_fourth_request_is_judged() -> None:
 
 def test_alarm_that_was_not_told_yet_is_saved_with_the_rest() -> None:
     model, restored = ModelScorer(trained=strict()), ModelScorer(trained=strict())
-    model.state.alarms.append("the mean moved")
+    model.state.alarms.append(Moved("the mean moved", Number(name="change of the mean", value=0.3, limit=0.1)))
     assert restored.load(model.dump())
     told = [one for one in restored.findings(failing()) if one.detector == "model_drift"]
     assert [one.action for one in told] == [Action.ALERT]
-    assert "the mean moved" in told[0].what
+    assert ("the mean moved" in told[0].what, told[0].numbers[0].value) == (True, 0.3)
     assert all(one.detector != "model_drift" for one in restored.findings(failing(2)))
 
 
