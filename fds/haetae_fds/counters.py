@@ -137,6 +137,11 @@ class Recent:
         at = self.items.get(value)
         return at is not None and at >= now - self.window
 
+    def discard(self, value: str) -> None:
+        """Forget `value`, while the count is exact."""
+        if self.sketch is None:
+            self.items.pop(value, None)
+
     def clear(self) -> None:
         """Forget everything."""
         self.items.clear()

@@ -167,6 +167,9 @@ def _place(f: Facts, place: Place, account: Account, *, counts: bool) -> None:
         place.logins = Logins()
     logins = place.logins
     if f.passed:
+        # Whose slips end in signing in was no guess: a list's accounts stay shut.
+        for tried in (logins.accounts, logins.accounts_long):
+            tried.discard(event.acct or "")
         if counts and (now - account.ok_at > MIN10 or not account.ok_at):
             logins.ok.add(now, MIN10)
             logins.ok_long.add(now, HOUR6)

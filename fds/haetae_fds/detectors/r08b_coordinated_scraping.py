@@ -1,10 +1,11 @@
 """R8b: several callers read a lot each, like machines, and belong together by client, network or what they do.
 
-No one of them is far from what a busy person does. Each is judged by four signs: even gaps, hardly ever the same
-object twice, an address of a data centre or anonymiser, objects nobody else asks for. Two signs, and at least five
-callers alike, are enough; signed-in users must also be half of those known to be alike, for whole populations have one
-app. Once a group is known, the next of it is judged sooner. While far more than ever is read that nobody else asks for,
-callers alike who read hardly anything else are asked for more after a few objects.
+No one of them is far from what a busy person does. Each is judged by five signs: even gaps, hardly ever the same
+object twice, an address of a data centre or anonymiser, objects nobody else asks for, a client that hardly any
+established identity has. Two signs, and at least five callers alike, are enough; signed-in users must also be half of
+those known to be alike, for whole populations have one app. Once a group is known, the next of it is judged sooner.
+While far more than ever is read that nobody else asks for, callers alike who read hardly anything else are asked for
+more after a few objects.
 
 Users who have nothing in common but what they do are asked for more: five with three signs, or ten who read what nobody
 asks for, and never twice, while far more of that is read than ever.
@@ -14,7 +15,7 @@ from haetae_fds.counters import Recent
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import OBJECT, Facts
 from haetae_fds.features_browse import busy_group, has_paths, off_the_path
-from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
+from haetae_fds.finding import TELLING, Detector, Finding, api_ref, at_address, number
 from haetae_fds.state import HOUR, ApiState, Browse
 
 BUSY = 30
@@ -30,7 +31,7 @@ LONERS = 10
 
 
 class CoordinatedScraping(Detector):
-    """5 callers alike, each with 30 objects in an hour and 4 times the API's 90th percentile, and two of four signs.
+    """5 callers alike, each with 30 objects in an hour and 4 times the API's 90th percentile, and two of five signs.
 
     Three signs make 20 objects enough, a group that is known 12 and twice the percentile.
     """
@@ -126,7 +127,8 @@ class CoordinatedScraping(Detector):
 def _signs(f: Facts, browse: Browse, api: ApiState) -> tuple[int, bool]:
     """Return how many signs of a machine there are, and whether hardly an object was asked for twice."""
     once = _once(browse)
-    return browse.regular() + once + f.datacentre + off_the_path(browse, api), once
+    strange = f.client is not None and f.rare and f.active >= TELLING
+    return browse.regular() + once + f.datacentre + off_the_path(browse, api) + strange, once
 
 
 def _once(browse: Browse) -> bool:

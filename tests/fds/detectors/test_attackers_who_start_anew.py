@@ -1,7 +1,9 @@
 """Attackers who take a new address, client or name each time, and people who look like them for a moment."""
 
+import random
 from typing import Any
 
+import pytest
 from haetae_fds import Decision, EngineSettings
 from haetae_fds.delivery.effects import Live, effect_of
 
@@ -187,6 +189,24 @@ def test_many_users_with_nothing_in_common_who_read_what_nobody_asks_for_are_ask
     for step in range(2 * 40):  # two who dig in the archive are two people with a hobby
         made += scene.send(3_333 + 970 * (step % 7), **reader(step % 2, obj=f"archive{step * 7919 % 100_003}"))
     assert made == []
+
+
+@pytest.mark.parametrize(("client", "refused"), [("nobody's", True), ("app", False)])
+def test_strangers_with_a_client_nobody_has_who_read_what_everybody_reads_are_refused_together(
+    client: str, refused: bool
+) -> None:
+    scene, made = Scene(people=60), list[Decision]()
+    for step in range(4_000):
+        scene.now += 900
+        fields = {"api": "GET /news/{id}", "obj": f"n{step * 7 % 101}"}
+        scene.engine.train(scene.event(**{**scene.at_home(step % 60), **fields}))
+    chance, asked = random.Random(3), [0] * 20
+    for _ in range(20 * 60):
+        who = chance.randrange(20)
+        asked[who] += 1
+        place = {"ip": f"88.{who}.4.5", "asn": who, "ja4": client, "ua": client, "hdr": client}
+        made += scene.send(490, **place, api="GET /news/{id}", obj=f"n{(asked[who] * 13 + who) % 101}")
+    assert bool(acting(made, "coordinated_scraping")) is refused
 
 
 def test_users_who_read_each_of_their_own_things_twice_are_no_machines_when_they_are_many() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from haetae_fds import Decision
 
 from tests.fds.detectors.scene import Scene, acting
@@ -164,6 +165,20 @@ def test_list_tried_with_one_client_from_one_address_is_refused_though_some_of_i
         for _ in range(2):
             made += scene.send(300, **{**scene.stranger(1), **scene.login(f"x{number}", "bad", "leak")})
     assert acting(made, "stuffing_from_address")
+
+
+@pytest.mark.parametrize(("signs_in", "refused"), [(True, False), (False, True)])
+def test_everybody_who_tries_old_passwords_and_then_signs_in_is_no_list_even_to_an_engine_that_knows_nobody(
+    signs_in: bool, refused: bool
+) -> None:
+    scene, made = Scene(warm=False), list[Decision]()
+    for number in range(60):
+        place = {"ip": "198.51.100.9", "asn": 7, "ja4": f"b{number % 9}", "ua": "site", "hdr": "site"}
+        for tried in ("old", "older", "oldest"):
+            made += scene.send(3_000, **place, **scene.login(f"x{number}", "bad", tried))
+        if signs_in:
+            made += scene.send(3_000, **place, **scene.login(f"x{number}", "ok", "new"))
+    assert bool(acting(made, "stuffing_from_address")) is refused
 
 
 def readers(scene: Scene, *, objects_an_hour: int, person: int = 30, hours: int = 24) -> list[Decision]:
