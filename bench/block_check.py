@@ -94,7 +94,9 @@ def measure(count: int) -> dict[str, float]:
 def caller(chance: random.Random, user: str) -> Facts:
     """A signed-in app user: everything known, as late in the pipeline."""
     ip = 1 << 32 | chance.getrandbits(32)
-    return Facts(f"s-{chance.getrandbits(40)}", f"d-x{chance.getrandbits(40)}", user, None, "t13d1516h2", ip, True)
+    return Facts(
+        f"s-{chance.getrandbits(40)}", f"d-x{chance.getrandbits(40)}", user, None, None, "t13d1516h2", ip, True
+    )
 
 
 def make_record(number: int, chance: random.Random) -> Record:

@@ -22,7 +22,7 @@ from haetae_cli.state import StateDirectory, default_state
 from haetae_cli.terminal import Terminal, printable
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_SUBJECTS = ("user", "device", "session", "account", "client")
+_SUBJECTS = ("user", "device", "session", "account", "pw_fp", "client")
 _REFERENCE = re.compile(r"[0-9A-Za-z-]{8,64}")
 
 
@@ -57,14 +57,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _subject_arguments(parser: argparse.ArgumentParser) -> None:
     for name in _SUBJECTS:
-        parser.add_argument(f"--{name}", metavar="ID")
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="ID")
     parser.add_argument("--ip", metavar="ADDRESS")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     who = parser.add_argument_group("who (all that are given must hold; none means everyone)")
     for name in _SUBJECTS:
-        who.add_argument(f"--{name}", metavar="ID")
+        who.add_argument(f"--{name.replace('_', '-')}", metavar="ID")
     who.add_argument("--ip", metavar="ADDRESS|NETWORK")
     what = parser.add_argument_group("what (all that are given must hold; none means every API)")
     for name, example in (("gateway", "NAME"), ("route", "ID"), ("method", "METHOD"), ("path", "PATTERN")):

@@ -17,7 +17,7 @@ from haetae_fds.facts import OFFENSE, Facts
 from haetae_fds.features_faults import GUARD_DEVICES, devices_at_fault, in_incident
 from haetae_fds.finding import Finding, api_ref
 from haetae_fds.guards import Guards
-from haetae_fds.ledger import NETWORKS, Active, Ledger, cap_of, keys_of_subject
+from haetae_fds.ledger import CONDITIONS, NETWORKS, Active, Ledger, cap_of, keys_of_subject
 from haetae_fds.settings import EngineSettings
 from haetae_fds.state import HOUR, MIN10, MINUTE, SETTLED
 
@@ -327,7 +327,7 @@ class Decider:
 
 def _broad(subject: Subject, api: Api | None) -> bool:
     """Say whether a subject reaches beyond one identity, or one address's strangers on one API."""
-    if subject.session or subject.user or subject.device or subject.account:
+    if subject.session or subject.user or subject.device or subject.account or subject.pw_fp:
         return False
     if subject.ip is None or api is None:
         return True
@@ -360,7 +360,7 @@ def _warming(f: Facts, finding: Finding) -> str | None:
 
 def _named(subject: Subject) -> bool:
     """Say whether a subject names anybody at all."""
-    return bool(subject.session or subject.user or subject.device or subject.account or subject.client or subject.ip)
+    return any(getattr(subject, name) for name in (*CONDITIONS, "ip"))
 
 
 def _incident(f: Facts, finding: Finding, over: Number) -> Decision:

@@ -44,12 +44,16 @@ STRENGTH: Final = {action: rank for rank, action in enumerate(Action)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Who is meant. `client` is `ja4|ua|hdr`; `untrusted` means callers without a verified, established identity."""
+    """Who is meant. `client` is `ja4|ua|hdr`; `untrusted` means callers without a verified, established identity.
+
+    `account` and `pw_fp` are what a log-in tries, as in its event.
+    """
 
     session: str | None = None
     user: str | None = None
     device: str | None = None
     account: str | None = None
+    pw_fp: str | None = None
     client: str | None = None
     ip: str | None = None
     untrusted: bool = False

@@ -23,7 +23,7 @@ CAP_NETWORK: Final = HOUR
 NETWORKS: Final = ("/24", "/48")
 FASTER: Final = 10
 STILL_GUESSING: Final = 4
-_FIELDS: Final = ("session", "user", "device", "account", "client")
+CONDITIONS: Final = ("session", "user", "device", "account", "pw_fp", "client")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class Ledger:
         """Return (ms, repeat): four times as long per offence in the last day, ±10 %, and note the offence."""
         name = repr(subject.to_dict())
         count, at = self.past.pop(name, (0.0, now))
-        count *= 0.5 ** ((now - at) / DAY)
+        count *= 0.5 ** (max(0, now - at) / DAY)
         repeat = round(count)
         while len(self.past) >= MAX_PAST:
             self.past.popitem(last=False)
@@ -103,8 +103,8 @@ class Ledger:
     def matching(self, event: Event, ip: str, net: str, client: str | None) -> list[Active]:
         """Return the decisions that may have refused this event, by its fields."""
         keys = [f"ip {ip}", f"ip {net}"]
-        values = (event.sess, event.user, event.dev, event.acct, client)
-        keys += [f"{name} {value}" for name, value in zip(_FIELDS, values, strict=True) if value is not None]
+        values = (event.sess, event.user, event.dev, event.acct, event.pw_fp, client)
+        keys += [f"{name} {value}" for name, value in zip(CONDITIONS, values, strict=True) if value is not None]
         found: dict[str, Active] = {}
         for key in keys:
             for pid in self.by_key.get(key, ()):
@@ -130,7 +130,7 @@ class Ledger:
 
 def keys_of_subject(subject: Subject) -> tuple[str, ...]:
     """Return the one key under which a subject is found again: its most selective condition."""
-    for name in _FIELDS:
+    for name in CONDITIONS:
         value = getattr(subject, name)
         if value is not None:
             return (f"{name} {value}",)
@@ -139,8 +139,8 @@ def keys_of_subject(subject: Subject) -> tuple[str, ...]:
 
 def _fits(entry: Active, event: Event, ip: str, net: str, client: str | None) -> bool:
     subject = entry.subject
-    values = (event.sess, event.user, event.dev, event.acct, client)
-    for name, value in zip(_FIELDS, values, strict=True):
+    values = (event.sess, event.user, event.dev, event.acct, event.pw_fp, client)
+    for name, value in zip(CONDITIONS, values, strict=True):
         wanted = getattr(subject, name)
         if wanted is not None and wanted != value:
             return False
@@ -169,6 +169,8 @@ def _extension(entry: Active, event: Event, now: int, rate: float, guessed: int)
 
 def cap_of(subject: Subject, *, pop: int, hosting: bool) -> int:
     """Return the longest a decision about this subject may last."""
+    if subject.pw_fp is not None:
+        return CAP_ADDRESS
     if subject.ip is None and subject.client is None:
         return CAP
     if subject.client is not None or pop > 1:

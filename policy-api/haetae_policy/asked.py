@@ -35,6 +35,7 @@ class AskedSubject(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     device: _Name = None
     user: _Name = None
     account: _Name = None
+    pw_fp: _Name = None
     client: _Name = None
     ip: str | None = None
     untrusted: bool | None = None
@@ -98,11 +99,12 @@ def read_asked(
 
 
 def _subject(asked: AskedSubject) -> Subject | None:
-    session, device, user, account, client, ip, untrusted = msgspec.structs.astuple(asked)
-    for value in (session, device, user, account, client):
+    session, device, user, account, pw_fp, client, ip, untrusted = msgspec.structs.astuple(asked)
+    for value in (session, device, user, account, pw_fp, client):
         if value is not None and not _is_plain(value):
             return None
-    return Subject(session, device, user, account, client, None if ip is None else parse_network(ip), untrusted is True)
+    network = None if ip is None else parse_network(ip)
+    return Subject(session, device, user, account, pw_fp, client, network, untrusted is True)
 
 
 @lru_cache(maxsize=4096)

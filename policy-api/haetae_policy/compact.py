@@ -96,7 +96,7 @@ def _subject(wire: WireSubject) -> Filing:
     """Where it is filed: index, key, other conditions, flag for strangers."""
     values = astuple(wire)
     untrusted = UNTRUSTED if wire.untrusted else 0
-    if values.count(UNSET) == len(KINDS):  # of six conditions one is set, as nearly always
+    if values.count(UNSET) == len(KINDS):  # of seven conditions one is set, as nearly always
         if wire.ip is not UNSET:
             network = parse_network(wire.ip)
             return (V4 if network.version == 4 else V6), network.key, (), untrusted

@@ -23,6 +23,7 @@ class Facts(NamedTuple):
     device: str | None = None
     user: str | None = None
     account: str | None = None
+    pw_fp: str | None = None
     client: str | None = None
     ip: int | None = None
     trusted: bool = False

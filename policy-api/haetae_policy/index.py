@@ -1,6 +1,6 @@
 """Subject -> slots. A policy is filed under its most selective condition; its other conditions are residual.
 
-Order of selectivity: session, device, user, account, client, network, nothing ("everyone", filed by route).
+Order of selectivity: session, device, user, account, secret, client, network, nothing ("everyone", filed by route).
 Policies filed under the same key form a chain through `Row.next`; the store keeps chains short.
 """
 
@@ -10,9 +10,9 @@ from haetae_policy.model import KINDS, Subject
 from haetae_policy.prefixes import PrefixIndex
 from haetae_policy.slots import NONE, Slots
 
-V4: Final = 5
-V6: Final = 6
-EVERYONE: Final = 7
+V4: Final = len(KINDS)
+V6: Final = V4 + 1
+EVERYONE: Final = V6 + 1
 _SHARDS: Final = 64
 _MASK: Final = _SHARDS - 1
 

@@ -15,7 +15,7 @@ import orjson
 from haetae_policy.network import Network
 
 MAX_LIFETIME_MS: Final = 30 * 86_400_000
-KINDS: Final = ("session", "device", "user", "account", "client")
+KINDS: Final = ("session", "device", "user", "account", "pw_fp", "client")
 
 
 class Action(StrEnum):
@@ -63,12 +63,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who is meant. All conditions must hold; none at all means everyone."""
+    """Who is meant. All conditions must hold; none at all means everyone.
+
+    `account` and `pw_fp` are what a log-in tries: keyed hashes of the name and of the secret.
+    """
 
     session: str | None = None
     device: str | None = None
     user: str | None = None
     account: str | None = None
+    pw_fp: str | None = None
     client: str | None = None
     ip: Network | None = None
     untrusted: bool = False
@@ -84,6 +88,8 @@ class Subject:
             named["user"] = self.user
         if self.account is not None:
             named["account"] = self.account
+        if self.pw_fp is not None:
+            named["pw_fp"] = self.pw_fp
         if self.client is not None:
             named["client"] = self.client
         return named
@@ -95,6 +101,7 @@ class Subject:
             and self.device is None
             and self.session is None
             and self.account is None
+            and self.pw_fp is None
             and self.client is None
         )
 

@@ -170,6 +170,7 @@ def subject_of(wire: WireSubject) -> Subject:
         None if wire.device is UNSET else wire.device,
         None if wire.user is UNSET else wire.user,
         None if wire.account is UNSET else wire.account,
+        None if wire.pw_fp is UNSET else wire.pw_fp,
         None if wire.client is UNSET else wire.client,
         None if wire.ip is UNSET else parse_network(wire.ip),
         wire.untrusted,

@@ -19,7 +19,7 @@ from haetae_policy.changes import Change, Delete
 from haetae_policy.compact import Compact, compact_of
 from haetae_policy.facts import ApiFacts, Facts, Verdict
 from haetae_policy.index import V4
-from haetae_policy.model import ACTIONS, RANK, Action
+from haetae_policy.model import ACTIONS, KINDS, RANK, Action
 from haetae_policy.network import Network
 from haetae_policy.rows import PackedNetwork, Rows
 from haetae_policy.slots import (
@@ -38,8 +38,8 @@ from haetae_policy.slots import (
 _OBSERVE: Final = Action.OBSERVE
 _ALLOW: Final = Action.ALLOW
 _THROTTLE: Final = Action.THROTTLE
-_IDENTITY: Final = 3  # session, device, user: verified identities, as opposed to account and client
-_CLIENT: Final = 4
+_IDENTITY: Final = KINDS.index("account")  # before it: session, device, user, which are verified identities
+_CLIENT: Final = KINDS.index("client")
 _FIRST_V6: Final = 1 << 128
 _MAX_EXCEPTION_GROUPS: Final = 64
 _MAX_VERDICTS: Final = 8192

@@ -25,6 +25,7 @@ class WireSubject(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     device: _Word = UNSET
     user: _Word = UNSET
     account: _Word = UNSET
+    pw_fp: _Word = UNSET
     client: _Word = UNSET
     ip: _Text = UNSET
     untrusted: bool = False

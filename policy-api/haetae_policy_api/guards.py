@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from haetae_policy.model import Action, Mode, Policy
+from haetae_policy.model import KINDS, Action, Mode, Policy
 from haetae_policy.rules import Rules
 
 from haetae_policy_api.errors import NotAllowed, TooMany
@@ -76,10 +76,10 @@ def is_watched(policy: Policy, prediction: Preview) -> bool:
     """Whether refusals of `policy` are compared with the prediction.
 
     Only subjects that may hold more than one person: who is blocked by name alone can repeat as often as they like
-    without harming anybody. What a second person approved stays as it is.
+    without harming anybody, and so can those who guess at one account or try one secret. What a second person approved
+    stays as it is.
     """
-    subject = policy.subject
-    if not (subject.user is None and subject.device is None and subject.session is None and subject.account is None):
+    if any(getattr(policy.subject, kind) is not None for kind in KINDS if kind != "client"):
         return False
     acts = policy.action in (Action.BLOCK, Action.CHALLENGE, Action.THROTTLE) and policy.mode is Mode.ENFORCE
     return acts and prediction.known and policy.approved_by is None

@@ -38,6 +38,7 @@ class Seen(NamedTuple):
     user: str | None
     session: str | None
     account: str | None
+    pw_fp: str | None
     client: str | None
     outcome: str
     trace: str
@@ -278,7 +279,7 @@ def _seen(event: Event) -> Seen:
         *(event.ts, event.gw, event.route or "", method, template, event.status or 0, ip, event.ip or ""),
         event.dev if event.dev_v else None,
         event.user if event.user_v else None,
-        *(event.sess, event.acct, _client(event), event.pol.value if event.pol else "", event.trace or ""),
+        *(event.sess, event.acct, event.pw_fp, _client(event), event.pol.value if event.pol else "", event.trace or ""),
     )
 
 

@@ -45,7 +45,7 @@ def api_fits(api: Api, given: ApiFacts) -> bool:
 
 
 def subject_fits(subject: Subject, given: Facts) -> bool:
-    for kind in ("session", "device", "user", "account", "client"):
+    for kind in ("session", "device", "user", "account", "pw_fp", "client"):
         if getattr(subject, kind) not in (None, getattr(given, kind)):
             return False
     if subject.ip is not None and (given.ip is None or not inside(str(subject.ip), given.ip)):

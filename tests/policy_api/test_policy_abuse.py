@@ -58,6 +58,18 @@ async def test_block_that_refuses_many_more_callers_than_foretold_is_taken_back(
     assert await watch_refusals(world.context, now_ms=int(time.time() * 1000)) == [policy_id]
 
 
+@pytest.mark.parametrize("kind", ["account", "pw_fp"])
+async def test_attackers_from_everywhere_do_not_take_back_what_shuts_an_account_or_a_secret_to_them(
+    world: World, kind: str
+) -> None:
+    world.ring.add(events(1000))
+    asked = {**NETWORK, "subject": {kind: "0011223344556677", "untrusted": True}}
+    policy_id = (await world.send("writer", "POST", "/v1/policies", asked)).json()["policy"]["id"]
+    await refuse(world, policy_id, times=400, addresses=200)
+    assert await watch_refusals(world.context, now_ms=int(time.time() * 1000)) == []
+    assert (await world.context.store.get(policy_id)).mode.value == "enforce"
+
+
 @pytest.mark.parametrize("wide", [True, False])
 async def test_approved_minutes_are_not_made_a_month_without_an_approver(world: World, wide: bool) -> None:
     world.ring.add(events(90) + events(10, ip="198.51.100.9"))

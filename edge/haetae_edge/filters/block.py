@@ -1,8 +1,8 @@
 """`Block`: enforces block policies, twice: by address and API before any work, by identity once it is proven.
 
-A third time where a service reports log-ins: which account was tried is known only from its answer, which is then
-withheld, whatever it says. Who guesses learns nothing from it. Where only more proof is asked for, a second factor that
-was right is that proof.
+A third time where a service reports log-ins: which account was tried, and with which secret, is known only from its
+answer, which is then withheld, whatever it says. Who guesses learns nothing from it. Where only more proof is asked
+for, a second factor that was right is that proof.
 
 Everything is in memory; nothing is asked while a request waits. With the feed down, what is known stays in force until
 it expires; a worker that never knew the policies refuses. Only verified identities are subjects: a forged device id
@@ -96,12 +96,12 @@ class _Enforcer:
         exchange.still_allowed = self._still_allowed
 
     def around(self, send: Send) -> Send:
-        """Withhold the answer of a log-in that the account's policies refuse."""
+        """Withhold the answer of a log-in that policies for its account or its secret refuse."""
 
         async def judged(exchange: Exchange) -> Response:
             response = await send(exchange)
             report = exchange.facts.report
-            if report is not None and report.account is not None:
+            if report is not None and (report.account is not None or report.secret is not None):
                 try:
                     self._judge(exchange, report)
                 except Refusal:
@@ -117,7 +117,7 @@ class _Enforcer:
     def _judge(self, exchange: Exchange, report: AuthReport = NOTHING) -> None:
         observed: list[Verdict] = []
         now_ms = int(self._clock() * 1000)
-        verdict = self._verdict(exchange, now_ms, observed, report.account)
+        verdict = self._verdict(exchange, now_ms, observed, report)
         if observed:
             exchange.facts.observed = tuple(dict.fromkeys(entry.policy_id for entry in observed))
         proven = report.outcome == AuthOutcome.MFA_OK and verdict is not None and verdict.action is Action.CHALLENGE
@@ -129,24 +129,25 @@ class _Enforcer:
         return verdict is None or verdict.action not in (Action.BLOCK, Action.CHALLENGE)
 
     def _verdict(
-        self, exchange: Exchange, now_ms: int, observed: list[Verdict], account: str | None = None
+        self, exchange: Exchange, now_ms: int, observed: list[Verdict], report: AuthReport = NOTHING
     ) -> Verdict | None:
         """The strictest word. Who shows a token beside a certificate is two clients, and policies may name either."""
         caller = exchange.caller
-        verdict = self._verdict_on(exchange, caller.client, now_ms, observed, account)
+        verdict = self._verdict_on(exchange, caller.client, now_ms, observed, report)
         if caller.service is None or caller.service == caller.client:
             return verdict
-        return _strictest(verdict, self._verdict_on(exchange, caller.service, now_ms, observed, account))
+        return _strictest(verdict, self._verdict_on(exchange, caller.service, now_ms, observed, report))
 
     def _verdict_on(
-        self, exchange: Exchange, client: str | None, now_ms: int, observed: list[Verdict], account: str | None
+        self, exchange: Exchange, client: str | None, now_ms: int, observed: list[Verdict], report: AuthReport
     ) -> Verdict | None:
         caller = exchange.caller
         facts = Facts(
             session=caller.session,
             device=caller.device,
             user=caller.user or caller.owner,
-            account=account,
+            account=report.account,
+            pw_fp=report.secret,
             client=client,
             ip=exchange.request.client.key,
             trusted=self._is_established(caller),

@@ -1,16 +1,16 @@
 """Who decides what when events are spread over several shards by network.
 
     shards 0 … n-1     level 1: every event of a network; decides about addresses, networks and clients
-    shards n … 2n-1    level 2: every event of an account, user, device or session, whatever the network; decides
-                       about those
+    shards n … 2n-1    level 2: every event of an account, secret, user, device or session, whatever the network;
+                       decides about those
 
-A level 1 worker hands each event that has an identity on to the level 2 shards of its account, its verified user
-(without one, its session) and its verified device: three at most. All detectors run on both levels; what is decided is
-kept where the subject is at home and dropped elsewhere, so that nothing is decided twice, and nothing about an identity
-on half the picture. With one shard there is no level 2, for it sees everything.
+A level 1 worker hands each event that has an identity on to the level 2 shards of its account, its secret, its verified
+user (without one, its session) and its verified device: four at most. All detectors run on both levels; what is decided
+is kept where the subject is at home and dropped elsewhere, so that nothing is decided twice, and nothing about an
+identity on half the picture. With one shard there is no level 2, for it sees everything.
 
 Rules kept: pure functions, the same in every process and version; an identity that was not verified sends an event
-nowhere, a tried account excepted. Not here: carrying it (`io/worker.py`).
+nowhere, a tried account and a tried secret excepted. Not here: carrying it (`io/worker.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def homes_of(event: Event, shards: int) -> set[int]:
     keys = []
     if event.acct is not None:
         keys.append(f"a:{event.acct}")
+    if event.pw_fp is not None:
+        keys.append(f"p:{event.pw_fp}")
     if event.user is not None and event.user_v:
         keys.append(f"u:{event.user}")
     elif event.sess is not None:
@@ -57,7 +59,9 @@ def _key(decision: Decision, event: Event) -> str | None:
         return f"u:{event.user}" if event.user is not None and event.user_v else f"s:{subject.session}"
     if subject.device is not None:
         return f"d:{subject.device}"
-    return None if subject.account is None else f"a:{subject.account}"
+    if subject.account is not None:
+        return f"a:{subject.account}"
+    return None if subject.pw_fp is None else f"p:{subject.pw_fp}"
 
 
 def _home(key: str, shards: int) -> int:

@@ -1,7 +1,8 @@
 """R5: one secret tried on many accounts.
 
-The secret itself cannot be refused at the gate; who brings it can: strangers with the client that nearly all attempts
-share (asked for more where established people have it too), an address that tries again, or else every address.
+Strangers who bring the secret are asked for more, wherever they come from, and so is an address that tries again. Where
+nearly all attempts share a client that hardly any established identity has, its strangers are refused instead, whatever
+secret comes next. Whose own secret it is proves himself by another factor.
 """
 
 from haetae_fds.counters import stable
@@ -57,21 +58,16 @@ class Spraying(Detector):
 
     def _found(self, f: Facts, accounts: int, limit: float) -> Finding | None:
         """Choose who is meant: what nearly all attempts share, and by itself an address that tries again and again."""
-        pw, subjects = f.pw, list[Subject]()
+        pw = f.pw
         if pw is None:
             return None
-        alike = f.client is not None and single(pw.clients, SHARE) == f.client
+        tool = f.client is not None and f.rare and single(pw.clients, SHARE) == f.client
+        subjects = [Subject(client=f.client, untrusted=True) if tool else Subject(pw_fp=f.event.pw_fp, untrusted=True)]
         logins = None if f.place is None else f.place.logins
-        again = logins is not None and logins.accounts_long.count(f.now) >= AGAIN
-        if again and (not alike or not f.rare):
+        if not tool and logins is not None and logins.accounts_long.count(f.now) >= AGAIN:
             subjects.append(at_address(f, client=f.client if f.pop > 0 else None, strangers=True))
-        if alike:
-            subjects.append(Subject(client=f.client, untrusted=True))
-        if not subjects:
-            subjects.append(at_address(f, client=f.client if f.pop > 0 else None, strangers=True))
-        block = (alike and f.rare) or (len(subjects) == 1 and subjects[0].ip is not None and f.pop == 0)
         return self.found(
             f, "one secret is tried on many accounts", (number("accounts", accounts, limit),), *subjects,
-            action=Action.BLOCK if block else Action.CHALLENGE, api=api_ref(f), events=pw.sample,
+            action=Action.BLOCK if tool else Action.CHALLENGE, api=api_ref(f), events=pw.sample,
             campaign=f"secret {stable(f.event.pw_fp or ''):016x}",
         )  # fmt: skip

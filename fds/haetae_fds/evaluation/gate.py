@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 DEFAULT_DELAY_MS: Final = 10
-_KINDS: Final = ("session", "device", "user", "account", "client", "ip")
+_KINDS: Final = ("session", "device", "user", "account", "pw_fp", "client", "ip")
 _STRENGTH: Final = {"block": 3, "challenge": 2, "throttle": 1}
 _DEFAULT_RATE: Final = (10, 10)
 
@@ -169,7 +169,7 @@ def rule_of(decision: Mapping[str, Any], *, pid: str, from_ms: int) -> Rule:
 
 
 def identity(event: Mapping[str, Any], kind: str) -> str | None:
-    """The identity of that kind which the gateway verified, or saw (session, account, client)."""
+    """The identity of that kind which the gateway verified, or saw (session, account, secret, client)."""
     if kind == "user":
         return event.get("user") if event.get("user_v") else None
     if kind == "device":
@@ -178,6 +178,8 @@ def identity(event: Mapping[str, Any], kind: str) -> str | None:
         return event.get("sess")
     if kind == "account":
         return event.get("acct")
+    if kind == "pw_fp":
+        return event.get("pw_fp")
     parts = (event.get("ja4"), event.get("ua"), event.get("hdr"))
     return "|".join(part or "" for part in parts) if any(parts) else None
 

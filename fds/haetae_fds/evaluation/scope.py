@@ -24,6 +24,7 @@ _ALTERNATIVES: Final[tuple[tuple[str, ...], ...]] = (
     ("device", "api"),
     ("device", "ip"),
     ("account", "api", "untrusted"),
+    ("pw_fp", "api", "untrusted"),
     ("ip", "api", "untrusted"),
     ("ip", "api"),
     ("ip", "client", "untrusted"),

@@ -110,12 +110,13 @@ class Truth:
 
 def matches(subject: Subject, event: Event) -> bool:
     """Say whether an event is one of a subject's; what is unverified names nobody."""
-    wanted = (subject.session, subject.user, subject.device, subject.account, subject.client)
+    wanted = (subject.session, subject.user, subject.device, subject.account, subject.pw_fp, subject.client)
     held = (
         event.sess,
         event.user if event.user_v else None,
         event.dev if event.dev_v else None,
         event.acct,
+        event.pw_fp,
         f"{event.ja4 or ''}|{event.ua or ''}|{event.hdr or ''}",
     )
     if any(want is not None and want != have for want, have in zip(wanted, held, strict=True)):
@@ -126,7 +127,7 @@ def matches(subject: Subject, event: Event) -> bool:
 
 
 def _keys(subject: Subject) -> tuple[str, ...]:
-    for name in ("session", "user", "device", "account", "client", "ip"):
+    for name in ("session", "user", "device", "account", "pw_fp", "client", "ip"):
         value = getattr(subject, name)
         if value is not None:
             return (f"{name} {value}",)
@@ -135,7 +136,11 @@ def _keys(subject: Subject) -> tuple[str, ...]:
 
 def _keys_of(event: Event) -> list[str]:
     keys = [f"client {event.ja4 or ''}|{event.ua or ''}|{event.hdr or ''}"]
-    for name, value in (("session", event.sess), ("user", event.user), ("device", event.dev), ("account", event.acct)):
+    named = (
+        ("session", event.sess), ("user", event.user), ("device", event.dev), ("account", event.acct),
+        ("pw_fp", event.pw_fp),
+    )  # fmt: skip
+    for name, value in named:
         if value is not None:
             keys.append(f"{name} {value}")
     if event.ip is not None:

@@ -16,7 +16,7 @@ from haetae_policy_api.faults import said
 from haetae_policy_api.service import explain
 from haetae_policy_api.service.context import Context
 
-KINDS: Final = ("user", "device", "ip", "session", "account", "client", "trace", "reference")
+KINDS: Final = ("user", "device", "ip", "session", "account", "pw_fp", "client", "trace", "reference")
 _TRACE: Final = re.compile(r"[0-9a-f]{16}([0-9a-f]{16})?", re.IGNORECASE)
 _LOOKED_AT: Final = 5000
 _GATHERED: Final = 1000
@@ -40,7 +40,7 @@ def meanings(text: str) -> tuple[str, ...]:
     else:
         return ("ip",)
     trace = ("trace",) if _TRACE.fullmatch(text) else ()
-    return (*trace, "reference", "user", "device", "account")
+    return (*trace, "reference", "user", "device", "account", "pw_fp")
 
 
 async def look_up(context: Context, text: str, kind: str, *, now_ms: int) -> list[dict[str, Any]]:

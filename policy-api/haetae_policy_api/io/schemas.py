@@ -24,6 +24,7 @@ class SubjectBody(Strict):
     device: Ident | None = None
     user: Ident | None = None
     account: Ident | None = None
+    pw_fp: Ident | None = None
     client: Ident | None = None
     ip: Annotated[str, Field(max_length=64)] | None = None
     untrusted: bool | None = None

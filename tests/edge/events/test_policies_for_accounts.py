@@ -1,4 +1,4 @@
-"""Policies for an account that somebody tries to sign in to: the log-in's answer is withheld, whatever it says."""
+"""Policies for an account, or a secret, that somebody tries: the log-in's answer is withheld, whatever it says."""
 
 import json
 import time
@@ -19,6 +19,7 @@ from tests.simulator.upstream import ok
 from tests.simulator.world import world
 
 ACCOUNT, OTHER = b"a" * 8, b"b" * 8
+THE_ACCOUNT = Subject(account=ACCOUNT.hex(), untrusted=True)
 LOGIN = b"POST /login HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -26,13 +27,13 @@ def report(outcome: str, account: bytes = ACCOUNT) -> bytes:
     return f"Haetae-Auth: {outcome};account=:{b64encode(account).decode()}:".encode()
 
 
-def services(action: Action = Action.BLOCK) -> Services:
+def services(action: Action = Action.BLOCK, subject: Subject = THE_ACCOUNT) -> Services:
     record = Record(
         pid=7,
         ver=1,
         exp_ms=int(time.time() * 1000) + 600_000,
         action=action,
-        subject=Subject(account=ACCOUNT.hex(), untrusted=True),
+        subject=subject,
         api=Api(),
     )
     return Services(clock=time.time, random_bytes=bytes, policies=MemoryPolicies(record))
@@ -92,6 +93,18 @@ async def test_owner_on_his_own_device_signs_in_while_strangers_guess(device: st
             await around(send)(made)
     else:
         assert (await around(send)(made)).body == b"token"
+
+
+@pytest.mark.parametrize(("tried", "status"), [(b"s" * 8, 401), (b"t" * 8, 200), (None, 200)])
+async def test_secret_that_is_tried_everywhere_opens_no_account_to_strangers(tried: bytes | None, status: int) -> None:
+    secret = b"" if tried is None else b";secret=:" + b64encode(tried) + b":"
+    everywhere = services(Action.CHALLENGE, Subject(pw_fp=(b"s" * 8).hex(), untrusted=True))
+    async with world(filters=(Block(),), services=everywhere, auth_events=True) as edge:
+        answers = []
+        for outcome in ("bad", "ok"):
+            edge.upstream.on("/login", ok(b"token", report(outcome) + secret))
+            answers.append(await edge.client.ask(LOGIN))
+    assert [answer.status for answer in answers] == [status] * 2
 
 
 def test_route_that_reports_no_log_ins_has_nothing_around_it() -> None:

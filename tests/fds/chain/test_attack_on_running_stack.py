@@ -159,6 +159,25 @@ async def test_one_account_guessed_from_ever_new_addresses_gives_nothing_away_no
         assert await found.log_in(replace(right, name=other, password=customer_password(other))) == (200, "")
 
 
+async def test_one_password_tried_on_everybody_from_ever_new_addresses_opens_no_account_any_more(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as found, people(found):
+        names = (customer_name(number) for number in range(200, 300))
+        tries = (
+            replace(one, name=name, password="summer") for one, name in zip(from_everywhere(""), names, strict=False)
+        )
+        refused, number = await found.refused_within(tries, 20)
+        assert number < ENOUGH
+        (policy,) = await found.policies()
+        assert (policy.source.name, policy.action) == ("spraying", "challenge")
+        assert (policy.subject.pw_fp is not None, policy.subject.untrusted, policy.subject.ip) == (True, True, None)
+        again = replace(refused, address="203.0.113.201", agent="never seen", name=customer_name(301))
+        assert await found.log_in(again) == (401, "challenge")
+        right = replace(again, password=customer_password(again.name))
+        assert await found.log_in(right) == (200, "")
+
+
 async def test_worker_killed_during_an_attack_is_replaced_and_the_attack_is_refused(tmp_path: Path) -> None:
     async with world(tmp_path) as found:
         attack = attempts("enumeration")

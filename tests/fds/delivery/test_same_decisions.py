@@ -249,9 +249,9 @@ async def test_off_decides_nothing_at_all(tmp_path: Path) -> None:
 TEXTS = st.none() | st.sampled_from(["1", "2", "3"])
 EVENTS = st.builds(
     Event, id=st.just("e"), ts=st.just(1), gw=st.just("g"), acct=TEXTS, user=TEXTS, user_v=st.booleans(),
-    dev=TEXTS, dev_v=st.booleans(), sess=TEXTS,
+    dev=TEXTS, dev_v=st.booleans(), sess=TEXTS, pw_fp=TEXTS,
 )  # fmt: skip
-SUBJECTS = st.builds(Subject, session=TEXTS, user=TEXTS, device=TEXTS, account=TEXTS, ip=TEXTS)
+SUBJECTS = st.builds(Subject, session=TEXTS, user=TEXTS, device=TEXTS, account=TEXTS, pw_fp=TEXTS, ip=TEXTS)
 
 
 def about(subject: Subject) -> Decision:
@@ -268,7 +268,7 @@ def test_every_subject_is_at_home_in_one_shard_of_its_level_only(subject: Subjec
     ]
     if shards == 1:
         assert decides(decision, event, shard=0, shards=1)
-    elif subject.session or subject.user or subject.device or subject.account:
+    elif subject.session or subject.user or subject.device or subject.account or subject.pw_fp:
         assert len(homes) == 1
         assert not any(decides(decision, event, shard=shard, shards=shards) for shard in range(shards))
     else:
@@ -279,8 +279,9 @@ def test_every_subject_is_at_home_in_one_shard_of_its_level_only(subject: Subjec
 @given(EVENTS, st.integers(2, 64))
 def test_verified_identities_of_an_event_reach_the_shards_that_decide_about_them(event: Event, shards: int) -> None:
     homes = homes_of(event, shards)
-    assert len(homes) <= 3
+    assert len(homes) <= 4
     named = [Subject(account=event.acct)] if event.acct else []
+    named += [Subject(pw_fp=event.pw_fp, untrusted=True)] if event.pw_fp else []
     named += [Subject(user=event.user)] if event.user and event.user_v else []
     named += [Subject(session=event.sess)] if event.sess else []
     named += [Subject(device=event.dev)] if event.dev and event.dev_v else []

@@ -9,6 +9,7 @@ from haetae_fds import Decision, Detector, Engine
 from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.finding import score_of
 from haetae_fds.flat import event_of
+from haetae_fds.ledger import CONDITIONS
 
 START = 1_700_000_000_000
 
@@ -69,7 +70,7 @@ def test_every_decision_explains_itself_within_bounds(seed: int) -> None:
         assert one.exp >= one.ts
         if one.action != "alert":
             subject = one.subject
-            assert subject.user or subject.session or subject.device or subject.ip or subject.account or subject.client
+            assert any(subject.to_dict().get(name) for name in (*CONDITIONS, "ip"))
         if one.op == "put":
             assert all(number.value >= number.limit * 0.5 for number in one.numbers)
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from haetae_fds import Decision, Mode
+import pytest
+from haetae_fds import Decision, Mode, Subject
 
 from tests.fds.detectors.scene import Scene, acting
 
@@ -119,7 +120,24 @@ def test_one_secret_on_many_accounts_is_refused() -> None:
     for number in range(12):
         fields = {**scene.stranger(number), "ja4": f"j{number}"}
         made += scene.send(20_000, **fields, **scene.login(f"x{number}", "bad", "summer"), pw_fp="summer")
-    assert acting(made, "spraying")
+    assert {one.subject for one in acting(made, "spraying")} == {Subject(pw_fp="summer", untrusted=True)}
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_secret_tried_at_leisure_from_ever_new_addresses_with_ever_other_browsers_is_of_no_use_any_more(
+    warm: bool,
+) -> None:
+    scene, refused, until = Scene(warm=warm), 0, 0
+    for number in range(180):
+        fields = {**scene.stranger(number), "ja4": f"j{number % 9}", "pw_fp": "summer"}
+        fields |= scene.login(f"x{number}", "bad", "summer")
+        if scene.now < until:
+            refused, fields["pol"] = refused + 1, "challenge"
+        for one in acting(scene.send(40_000, **fields)):
+            assert one.subject.client is None
+            if one.subject.pw_fp == "summer":
+                until = one.exp
+    assert refused >= 150
 
 
 def test_unknown_names_are_refused_at_one_address_and_over_a_network() -> None:
