@@ -7,8 +7,9 @@ Rules kept: standard output carries decisions only; counts go to standard error.
 import argparse
 import gc
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -130,8 +131,12 @@ def _interact(replay: Replay, source: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def _lines(source: IO[bytes]) -> Iterator[bytes]:
-    """Read lines of bounded length; what is longer is cut, so that it is refused as one bad line."""
+    """Read lines of bounded length; what is longer is cut, so that it is refused as one bad line. A byte order mark
+    before the first is no part of it.
+    """
+    mark = BOM_UTF8
     while line := source.readline(MAX_LINE):
+        line, mark = line.removeprefix(mark), b""
         if not line.endswith(b"\n") and len(line) == MAX_LINE:
             while rest := source.readline(MAX_LINE):
                 if rest.endswith(b"\n"):
@@ -151,11 +156,12 @@ def _source(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
         yield _standard(sys.stdin, "input")
         return
-    try:
-        with Path(name).open("rb") as file:
-            yield file
-    except OSError as error:
-        raise FdsRefused(f"{name}: {error.strerror}") from error
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(Path(name).open("rb"))
+        except OSError as error:
+            raise FdsRefused(f"{name}: {error.strerror}") from error
+        yield file
 
 
 def _settings(args: argparse.Namespace) -> EngineSettings:

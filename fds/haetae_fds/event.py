@@ -15,6 +15,7 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from haetae_fds.address import keys_of
 from haetae_fds.words import (
     AuthOutcome,
     BodyOutcome,
@@ -27,6 +28,8 @@ from haetae_fds.words import (
 SCHEMA_VERSION: Final = 1
 MAX_TEXT: Final = 512
 MAX_INTEGER: Final = 2**53 - 1
+#: Times are Unix milliseconds, at most of the year 5138: what else is so large is no time.
+MAX_TIME: Final = 10**14
 _MAX_EXTRA: Final = 64
 
 
@@ -115,11 +118,21 @@ def decode_event(value: object) -> Event:
     read: dict[str, Any] = {}
     for name, item in zip(_NAMES, given, strict=False):
         read[name] = read_field(name, item)
+    return made_of(read)
+
+
+def made_of(read: dict[str, Any]) -> Event:
+    """The event of fields that were read one by one. Raises EventInvalid."""
     missing = _REQUIRED - read.keys()
     if missing:
         raise EventInvalid(min(missing))
     if not read["id"]:
         raise EventInvalid("id")  # all such events would be one event doubled
+    if not 0 <= read["ts"] <= MAX_TIME:
+        raise EventInvalid("ts")
+    ip = read.get("ip")
+    if ip is not None and not keys_of(ip)[0]:
+        raise EventInvalid("ip")
     return Event(**read)
 
 

@@ -2,7 +2,8 @@
 
 Rules kept: field names are those of `Event`; a field that is missing, unknown to us, or null is null; a field of the
 wrong type or size makes the whole line invalid. What tables make of a value without changing it (whole numbers with a
-point, flags as 0 and 1, names that are numbers) is read as what it was. A line is bounded before it is parsed.
+point, flags as 0 and 1, names that are numbers, empty texts for nulls) is read as what it was. A line is bounded before
+it is parsed.
 Not here: files and pipes.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from haetae_fds.event import MAX_INTEGER, Event, EventInvalid, read_field
+from haetae_fds.event import MAX_INTEGER, Event, EventInvalid, made_of, read_field
 
 MAX_LINE: Final = 16_384
 _NAMES: Final = frozenset(field.name for field in fields(Event))
@@ -37,16 +38,11 @@ def event_of(value: dict[str, Any]) -> Event:
     """Build an event from an object of field names. Raises EventInvalid."""
     read: dict[str, Any] = {}
     for name, item in value.items():
-        if item is None or name not in _NAMES:
+        if item is None or name not in _NAMES or (item == "" and name != "id"):
             continue
         read[name] = read_field(name, _settled(name, item))
-    for name in ("id", "ts"):
-        if name not in read:
-            raise EventInvalid(name)
-    if not read["id"] or read["ts"] < 0:
-        raise EventInvalid("id" if not read["id"] else "ts")
     read.setdefault("gw", "")
-    return Event(**read)
+    return made_of(read)
 
 
 def _settled(name: str, item: object) -> object:
@@ -56,9 +52,11 @@ def _settled(name: str, item: object) -> object:
             return "vpn/tor"
         if name == "asn" and _ASN.fullmatch(item):
             return int(item.upper().removeprefix("AS"))
-    elif isinstance(item, int | float) and not isinstance(item, bool) and abs(item) <= MAX_INTEGER:
-        if name in _NAMED:
+    elif isinstance(item, int | float) and not isinstance(item, bool):
+        if name in _NAMED and abs(item) <= (_MAX_NAME if isinstance(item, int) else MAX_INTEGER):
             return str(item)
+        if abs(item) > MAX_INTEGER:
+            return item
         if name in _FLAGS and item in (0, 1):
             return bool(item)
         if isinstance(item, float) and name in _WHOLE and (item.is_integer() or name in _TIMES):
@@ -71,6 +69,8 @@ _TIMES: Final = frozenset({"ts", "dev_age"})
 _WHOLE: Final = frozenset({*_TIMES, "obj_n", "status", "bi", "bo", "n_items", "asn"})
 _FLAGS: Final = frozenset({"dev_v", "user_v", "rl"})
 _NAMED: Final = frozenset({"id", "trace", "obj", "ver", "dev", "user", "sess", "acct", "cred_fp", "pw_fp", "ua", "hdr"})
+#: Many number their users and objects with 64 bits.
+_MAX_NAME: Final = 2**64 - 1
 _ASN: Final = re.compile(r"(?i:AS)?[0-9]{1,10}")
 
 

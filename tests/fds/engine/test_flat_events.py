@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from haetae_fds import Event, EventInvalid, read_flat
+from haetae_fds.address import keys_of
 from haetae_fds.flat import MAX_LINE, event_of, flat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ FIELDS = sorted(Event.__dataclass_fields__)
         ("asn", "AS64500", 64_500),
         ("asn", "64500", 64_500),
         ("user", 1029, "1029"),
+        ("user", 2**64 - 1, "18446744073709551615"),
         ("obj", 77, "77"),
         ("ver", 4.1, "4.1"),
         ("dev_v", 1, True),
@@ -58,6 +60,15 @@ def test_what_tables_make_of_a_value_is_read_as_what_it_was(name: str, written: 
         ("asn", "AS٣"),
         ("ipc", "home"),
         ("lat", "fast"),
+        ("ts", 10**14 + 1),
+        ("ts", ""),
+        ("ip", "999.1.1.1"),
+        ("ip", "localhost"),
+        ("ip", "203.0.113.9:443"),
+        ("ip", " 203.0.113.9"),
+        ("ip", "203.0.113.0/24"),
+        ("ip", "[2001:db8::1]"),
+        ("ip", "0203.0.113.9"),
     ],
 )
 def test_value_that_does_not_fit_is_refused_with_its_field(name: str, written: object) -> None:
@@ -71,6 +82,24 @@ def test_missing_null_and_unknown_fields_are_null() -> None:
         json.dumps({**LEAST, **dict.fromkeys(set(FIELDS) - set(LEAST)), "v": 1, "weather": {"rain": True}})
     )
     assert read == event_of(LEAST)
+
+
+def test_empty_text_is_null_for_that_is_how_tables_write_it() -> None:
+    texts = dict.fromkeys(set(FIELDS) - set(LEAST), "")
+    assert event_of({**LEAST, **texts}) == event_of(LEAST)
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:DB8:0:1::7", "2001:db8:0:1::/64"),
+        ("fe80::7%eth0", "fe80::/64"),
+    ],
+)
+def test_address_is_known_by_one_name_however_it_is_written(written: str, key: str) -> None:
+    assert keys_of(event_of({**LEAST, "ip": written}).ip or "")[0] == key
 
 
 @pytest.mark.parametrize("line", ["", "[]", "7", "null", "{", '{"id":"e","ts":NaN}', b"\xff\xfe", '{"id":"\\ud800"}'])

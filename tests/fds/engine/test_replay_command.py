@@ -1,6 +1,7 @@
 """``haetae fds replay`` as a process: recordings and conversation."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,25 @@ def test_recording_gives_decisions_one_a_line(tmp_path: Path) -> None:
     (one,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert one["subject"] == {"ip": "203.0.113.9"}
     assert json.loads(done.stderr)["refused"] == {"event": 1}
+
+
+def test_recording_of_another_system_loses_no_line(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(event).encode() for event in EVENTS))
+    done = subprocess.run(command(str(file)), capture_output=True, text=True, check=True, timeout=30)
+    told = json.loads(done.stderr)
+    assert (told["events"]["used"], told["refused"]) == (len(EVENTS), {})
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_reader_that_has_gone_is_not_the_recordings_fault(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(json.dumps(event) for event in EVENTS))
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(command(str(file)), stdout=write_end, stderr=subprocess.PIPE, check=False, timeout=30)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_each_event_is_answered_before_the_next_is_given(tmp_path: Path) -> None:
