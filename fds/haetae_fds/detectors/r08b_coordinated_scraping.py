@@ -1,11 +1,11 @@
 """R8b: several callers read a lot each, like machines, and belong together by client, network or what they do.
 
-No one of them is far from what a busy person does. Each is judged by five signs: even gaps, hardly ever the same
-object twice, an address of a data centre or anonymiser, objects nobody else asks for, a client that hardly any
-established identity has. Two signs, and at least five callers alike, are enough; signed-in users must also be half of
-those known to be alike, for whole populations have one app. Once a group is known, the next of it is judged sooner.
-While far more than ever is read that nobody else asks for, callers alike who read hardly anything else are asked for
-more after a few objects.
+No one of them is far from what a busy person does. Each is judged by six signs: even gaps, hardly ever the same object
+twice, an address of a data centre or anonymiser, objects nobody else asks for, a client that hardly any established
+identity has, not being signed in where nine of ten requests are. Two signs, and at least five callers alike, are
+enough; signed-in users must also be half of those known to be alike, for whole populations have one app. Once a group
+is known, the next of it is judged sooner. While far more than ever is read that nobody else asks for, callers alike who
+read hardly anything else are asked for more after a few objects.
 
 Users who have nothing in common but what they do are asked for more: five with three signs, or ten who read what nobody
 asks for, and never twice, while far more of that is read than ever.
@@ -28,10 +28,11 @@ MEMBERS = 5
 SHARE = 0.5
 ALONE = 80
 LONERS = 10
+KNOWN = 1000
 
 
 class CoordinatedScraping(Detector):
-    """5 callers alike, each with 30 objects in an hour and 4 times the API's 90th percentile, and two of five signs.
+    """5 callers alike, each with 30 objects in an hour and 4 times the API's 90th percentile, and two of six signs.
 
     Three signs make 20 objects enough, a group that is known 12 and twice the percentile.
     """
@@ -128,7 +129,8 @@ def _signs(f: Facts, browse: Browse, api: ApiState) -> tuple[int, bool]:
     """Return how many signs of a machine there are, and whether hardly an object was asked for twice."""
     once = _once(browse)
     strange = f.client is not None and f.rare and f.active >= TELLING
-    return browse.regular() + once + f.datacentre + off_the_path(browse, api) + strange, once
+    outside = f.user is None and api.requests >= KNOWN and 10 * api.by_users >= 9 * api.requests
+    return browse.regular() + once + f.datacentre + off_the_path(browse, api) + strange + outside, once
 
 
 def _once(browse: Browse) -> bool:

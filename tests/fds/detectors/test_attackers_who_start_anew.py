@@ -191,14 +191,18 @@ def test_many_users_with_nothing_in_common_who_read_what_nobody_asks_for_are_ask
     assert made == []
 
 
-@pytest.mark.parametrize(("client", "refused"), [("nobody's", True), ("app", False)])
-def test_strangers_with_a_client_nobody_has_who_read_what_everybody_reads_are_refused_together(
-    client: str, refused: bool
+@pytest.mark.parametrize(
+    ("client", "signed_in", "refused"), [("nobody's", 3, True), ("app", 3, False), ("app", 60, True)]
+)
+def test_strangers_who_read_what_everybody_reads_are_refused_together_by_their_client_or_where_all_others_sign_in(
+    client: str, signed_in: int, refused: bool
 ) -> None:
     scene, made = Scene(people=60), list[Decision]()
     for step in range(4_000):
         scene.now += 900
         fields = {"api": "GET /news/{id}", "obj": f"n{step * 7 % 101}"}
+        if step % 60 >= signed_in:
+            fields |= {"user": None, "user_v": False, "sess": None}
         scene.engine.train(scene.event(**{**scene.at_home(step % 60), **fields}))
     chance, asked = random.Random(3), [0] * 20
     for _ in range(20 * 60):

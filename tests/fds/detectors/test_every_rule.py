@@ -23,7 +23,7 @@ def noise(seed: int, count: int) -> list[dict[str, Any]]:
         event: dict[str, Any] = {"id": f"{seed}-{number}", "ts": START + number * 150 + rng.randrange(-3000, 300)}
         event |= {"gw": "app", "route": rng.choice(["r", "hidden", None]), "status": rng.choice([200, 200, 403, 404])}
         event |= {"api": rng.choice(["GET /a/{id}", "POST /transfers", "POST /login"]), "obj": f"o{rng.randrange(400)}"}
-        event |= {"obj_n": rng.randrange(400), "ip": rng.choice([f"203.0.{person}.1", f"2001:db8:{person}::1", "bad"])}
+        event |= {"obj_n": rng.randrange(400), "ip": rng.choice([f"203.0.{person}.1", f"2001:db8:{person}::1", None])}
         event |= {"asn": rng.choice([None, 7]), "ja4": rng.choice([None, "x", "y"]), "dev": f"d{person}"}
         event |= {"dev_v": rng.random() < 0.7, "user": f"u{person}", "user_v": rng.random() < 0.5, "sess": f"s{person}"}
         if rng.random() < 0.4:
