@@ -2,7 +2,7 @@
 
 No one of them is far from what a busy person does. Each is judged by six signs: even gaps, hardly ever the same object
 twice, an address of a data centre or anonymiser, objects nobody else asks for, a client that hardly any established
-identity has, not being signed in where nine of ten requests are. Two signs, and at least five callers alike, are
+identity has, not being signed in where three of four requests are. Two signs, and at least five callers alike, are
 enough; signed-in users must also be half of those known to be alike, for whole populations have one app. Once a group
 is known, the next of it is judged sooner. While far more than ever is read that nobody else asks for, callers alike who
 read hardly anything else are asked for more after a few objects.
@@ -129,7 +129,7 @@ def _signs(f: Facts, browse: Browse, api: ApiState) -> tuple[int, bool]:
     """Return how many signs of a machine there are, and whether hardly an object was asked for twice."""
     once = _once(browse)
     strange = f.client is not None and f.rare and f.active >= TELLING
-    outside = f.user is None and api.requests >= KNOWN and 10 * api.by_users >= 9 * api.requests
+    outside = f.user is None and api.requests >= KNOWN and 4 * api.by_users >= 3 * api.requests
     return browse.regular() + once + f.datacentre + off_the_path(browse, api) + strange + outside, once
 
 
