@@ -22,6 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--disable-account", action="store_true", help="with confirm: switch the user's account off, after a takeover"
     )
+    parser.add_argument(
+        "--same-cause", action="store_true", help="with false-alarm: say it of all in force of the same cause"
+    )
     parser.add_argument("--identity-url", metavar="URL", help="the identity service (default: the local stack's)")
     parser.add_argument("--identity-token-file", metavar="FILE", help="what it is shown (default: the local stack's)")
 
@@ -35,8 +38,9 @@ async def _run(args: argparse.Namespace, terminal: Terminal) -> int:
     async with open_fds(args.redis, args.state) as store:
         word = Word(args.word)
         given = await give_feedback(
-            store.policies, store.labels, policy_id=args.policy, word=word, by=args.by, now_ms=now_ms()
-        )
+            store.policies, store.labels, policy_id=args.policy, word=word, by=args.by, now_ms=now_ms(),
+            sweep=args.same_cause,
+        )  # fmt: skip
         await note(
             store.ledger, by=args.by, action="fds-feedback", target=args.policy, details={"word": word.value},
             now_ms=now_ms(),
@@ -64,5 +68,6 @@ def _tell(given: Given, terminal: Terminal) -> None:
         terminal.line("the policy was taken back" if given.revoked else "the policy had ended before")
         terminal.line(f"{printable(label.detector)} does not act on this subject for 24 hours")
     if given.same_cause:
-        terminal.line(f"{len(given.same_cause)} more in force of the same cause:")
+        more = f"{len(given.same_cause)} more in force of the same cause"
+        terminal.line(f"{more} were taken back:" if given.swept else f"{more}, taken back with --same-cause:")
         terminal.table([(policy.id, printable(policy.reason, most=100)) for policy in given.same_cause[:20]])

@@ -25,6 +25,8 @@ class Role(IntEnum):
 READ: Final = "policies:read"
 WRITE: Final = "policies:write"
 FEED: Final = "policies:feed"
+# What happened elsewhere says whether a decision was right: a complaint that the support desk closed, as an example.
+JUDGE: Final = "policies:judge"
 # The token's subject is a person, whose roles are in its `groups`: what a terminal sends.
 STAFF: Final = "policies:staff"
 
@@ -45,6 +47,7 @@ OPERATIONS: Final[dict[str, Needs]] = {
     "revoke_policy": Needs(Role.ANALYST, WRITE),
     "extend_policy": Needs(Role.ANALYST, WRITE),
     "except_policy": Needs(Role.ANALYST, None),
+    "judge_policy": Needs(Role.ANALYST, JUDGE),
     "preview_policy": Needs(Role.VIEWER, READ),
     "policy_convergence": Needs(Role.VIEWER, READ),
     "list_pending": Needs(Role.VIEWER, None),

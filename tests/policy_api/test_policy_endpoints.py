@@ -11,6 +11,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from haetae_fds.event import Event
+from haetae_fds.io.feedback import Labels
+from haetae_policy.io.commands import Commands
 from haetae_policy.io.ledger import Ledger, Side
 from haetae_policy.io.refusals import Refusal, RefusalStore
 from haetae_policy.io.store import PolicyStore, StoreSettings
@@ -73,6 +75,7 @@ def make_context(client: Redis, ring: TrafficRing, settings: Settings) -> Contex
         traffic=ring,
         settings=settings,
         rules=rules,
+        labels=Labels(Commands(client, deadline_s=5.0), prefix=settings.prefix),
     )
 
 
@@ -101,6 +104,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "revoke_policy": ("POST", "/v1/policies/{id}/revoke", {"reason": "over"}),
     "extend_policy": ("POST", "/v1/policies/{id}/extend", {"lasts_s": 900}),
     "except_policy": ("POST", "/v1/policies/{id}/except", {"reason": "customer called"}),
+    "judge_policy": ("POST", "/v1/policies/{id}/verdict", {"word": "confirm"}),
     "preview_policy": ("POST", "/v1/policies/preview", POLICY),
     "policy_convergence": ("GET", "/v1/convergence/1", None),
     "list_pending": ("GET", "/v1/pending", None),

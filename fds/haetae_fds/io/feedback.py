@@ -71,11 +71,14 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What came of it: the label, whether the policy was taken back, and others of the same cause."""
+    """What came of it: the label, whether the policy was taken back, and others in force of the same cause; `swept`:
+    whether the same was said of those.
+    """
 
     label: Label
     revoked: bool
     same_cause: tuple[Policy, ...]
+    swept: bool = False
 
 
 class Labels:
@@ -96,9 +99,10 @@ class Labels:
 
 
 async def give_feedback(
-    store: PolicyStore, labels: Labels, *, policy_id: str, word: Word, by: str, now_ms: int
+    store: PolicyStore, labels: Labels, *, policy_id: str, word: Word, by: str, now_ms: int, sweep: bool = False
 ) -> Given:
-    """Say that a machine's policy was right, or a false alarm, also after it has ended.
+    """Say that a machine's policy was right, or a false alarm, also after it has ended; with `sweep` the latter of all
+    that is in force of the same cause.
 
     Raises:
         FeedbackInvalid: a person made the policy, or it does not say what was decided, or `by` is no name.
@@ -115,7 +119,12 @@ async def give_feedback(
     revoked = False
     if word is Word.FALSE_ALARM and stands:
         revoked = await _revoke(store, policy, by=by, now_ms=now_ms)
-    return Given(label=label, revoked=revoked, same_cause=await same_cause(store, policy))
+    others = await same_cause(store, policy)
+    swept = sweep and word is Word.FALSE_ALARM
+    for other in others if swept else ():
+        await labels.add(label_of(other, word=word, by=by, now_ms=now_ms))
+        await _revoke(store, other, by=by, now_ms=now_ms)
+    return Given(label=label, revoked=revoked, same_cause=others, swept=swept)
 
 
 def label_of(policy: Policy, *, word: Word, by: str, now_ms: int) -> Label:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
+from haetae_fds.io.feedback import Word
 from starlette.responses import Response
 
 from haetae_policy_api.errors import Invalid, RequestMalformed, VersionRequired
 from haetae_policy_api.io.answers import answer, documented, json
 from haetae_policy_api.io.caller import Admitted, GuardedRoute
-from haetae_policy_api.io.schemas import Batch, Because, ExceptionBody, Extension, NewPolicy
-from haetae_policy_api.service import batches, changes, explain, listing, pending
+from haetae_policy_api.io.schemas import Batch, Because, ExceptionBody, Extension, NewPolicy, Verdict
+from haetae_policy_api.service import batches, changes, explain, judging, listing, pending
 from haetae_policy_api.service.context import Context
 
 router = APIRouter(prefix="/v1", route_class=GuardedRoute)
@@ -202,6 +203,21 @@ async def except_policy(
     return answer(
         await changes.make_exception(context_of(request), policy_id, body.document(), caller, now_ms=now_ms(), key=key)
     )
+
+
+@router.post(
+    "/policies/{policy_id}/verdict",
+    operation_id="judge_policy",
+    response_class=Response,
+    responses={**OBJECT, **documented(404, 409, 413, 415)},
+)
+async def judge_policy(request: Request, policy_id: PolicyId, body: Verdict, caller: Admitted) -> Response:
+    """Say whether the fraud detection was right, also after its policy has ended. A false alarm takes it back."""
+    judged = await judging.judge_case(
+        context_of(request), policy_id, word=Word(body.word), caller=caller, now_ms=now_ms(), sweep=body.same_cause
+    )
+    told = {"id": policy_id, "word": body.word, "revoked": judged.revoked, "same_cause": judged.same_cause}
+    return json(told)
 
 
 @router.get("/pending", operation_id="list_pending", response_class=Response, responses={**OBJECT, **documented()})

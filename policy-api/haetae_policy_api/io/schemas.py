@@ -121,6 +121,13 @@ class Because(Strict):
     reason: Text
 
 
+class Verdict(Strict):
+    """Whether a decision of the fraud detection was right. `same_cause` says a false alarm of all of its cause."""
+
+    word: Literal["confirm", "false-alarm"]
+    same_cause: bool = False
+
+
 class FieldProblem(BaseModel):
     """One field that is wrong: `code` is stable (`other` where there is none), `message` is for people."""
 

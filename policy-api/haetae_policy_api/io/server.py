@@ -15,11 +15,13 @@ import uvicorn
 from fastapi import FastAPI
 from haetae_crypto.errors import KeyFormatInvalid
 from haetae_crypto.jwks import JwkSet, parse_jwks
+from haetae_fds.io.feedback import Labels
 from haetae_oidc.access_token import AccessTokenVerifier
 from haetae_oidc.token_policy import TokenPolicy
 from haetae_passport.io.gate import PassportGate
 from haetae_passport.io.jwks import PassportKeys
 from haetae_passport.verifier import PassportPolicy, PassportVerifier
+from haetae_policy.io.commands import Commands
 from haetae_policy.io.connect import RedisSettings, connect, connect_blocking
 from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.refusals import RefusalStore
@@ -111,6 +113,7 @@ async def compose(options: Options, stack: AsyncExitStack) -> FastAPI:
         traffic=ring,
         settings=settings,
         rules=rules,
+        labels=Labels(Commands(client, deadline_s=_STORE_S), prefix=settings.prefix),
         references=None if options.reference_key is None else ReferenceMaker(key=options.reference_key),
     )
     follower = EventFollower(

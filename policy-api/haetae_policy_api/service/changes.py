@@ -130,9 +130,21 @@ async def revoke(
         return earlier
     held = await _held(context, policy_id, version=version)
     _check_owner(held, caller)
-    details = {"reason": readable(reason), "version": version}
-    note = AuditNote(actor=caller.name, action="revoke", target=policy_id, details=details)
-    answer = Answer(status=200, body={"id": policy_id, "ended": format_time(now_ms)})
+    return await _end(context, held, readable(reason), caller, request, now_ms=now_ms)
+
+
+async def end_held(context: Context, held: Policy, *, reason: str, caller: Caller, now_ms: int) -> Answer:
+    """End a policy as it was read, whoever made it: the caller may judge it."""
+    request = Repeatable(context, caller, f"end {held.id}", None, [held.version, reason])
+    return await _end(context, held, reason, caller, request, now_ms=now_ms)
+
+
+async def _end(
+    context: Context, held: Policy, reason: str, caller: Caller, request: Repeatable, *, now_ms: int
+) -> Answer:
+    details = {"reason": reason, "version": held.version}
+    note = AuditNote(actor=caller.name, action="revoke", target=held.id, details=details)
+    answer = Answer(status=200, body={"id": held.id, "ended": format_time(now_ms)})
     return await _commit(context, [EndPolicy(policy=held, by=caller.name), note], answer, request, now_ms=now_ms)
 
 

@@ -344,6 +344,23 @@ async def test_false_alarm_is_taken_back_and_not_decided_again(tmp_path: Path) -
     assert found == {"flood-a": "shadow", "flood-b": "enforce"}
 
 
+async def test_false_alarm_said_of_a_cause_takes_all_of_it_back(tmp_path: Path) -> None:
+    async with stand(tmp_path) as world:
+        await world.worker()
+        await world.send(*(world.event(user) for user in ("flood-a", "flood-b") for _ in range(ENOUGH)))
+        (one, other) = await world.until(2)
+        now = time.time_ns() // 1_000_000
+        given = await give_feedback(
+            world.store, world.labels, policy_id=one.id, word=Word.FALSE_ALARM, by="mina", now_ms=now, sweep=True
+        )
+        assert given.swept
+        assert [policy.id for policy in given.same_cause] == [other.id]
+        assert await world.policies() == []
+        said = [label for _, label in await world.labels.after("0") if label is not None]
+    assert [label.policy_id for label in said] == [one.id, other.id]
+    assert {label.word for label in said} == {Word.FALSE_ALARM}
+
+
 async def test_feedback_about_a_policy_of_a_person_is_refused(tmp_path: Path) -> None:
     async with stand(tmp_path) as world:
         now = time.time_ns() // 1_000_000

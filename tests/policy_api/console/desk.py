@@ -18,9 +18,11 @@ from fastapi import FastAPI
 from haetae_crypto.jwks import JwkSet
 from haetae_crypto.signing_keys import new_signing_ring
 from haetae_fds.event import Event
+from haetae_fds.io.feedback import Labels
 from haetae_passport import CallContext, PassportMinter, PassportPolicy, PassportVerifier
 from haetae_passport.io.gate import PassportGate
 from haetae_passport.io.jwks import PassportKeys
+from haetae_policy.io.commands import Commands
 from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.refusals import Refusal, RefusalStore
 from haetae_policy.io.store import PolicyStore, StoreSettings
@@ -176,6 +178,7 @@ async def console(client: Redis) -> AsyncIterator[Console]:
         traffic=ring,
         settings=settings,
         rules=rules,
+        labels=Labels(Commands(client, deadline_s=5.0), prefix="t:"),
     )
     verifier = PassportVerifier(PassportPolicy(issuer="gate", audience="haetae-policy-api"))
     gate = PassportGate(verifier=verifier, keys=cast(PassportKeys, Published()), clock=lambda: NOW)

@@ -50,6 +50,18 @@ async def test_cases_of_one_campaign_stand_together_and_say_so(desk: Console) ->
     assert "user u-2" in (await desk.get("ana", f"/policies/{made['u-2']}")).text
 
 
+async def test_false_alarm_leads_to_what_shares_its_cause_to_be_taken_back_together(desk: Console) -> None:
+    made = [
+        (await desk.policy(machine=True, subject={"user": f"u-{number}"}, evidence=evidence(campaign="c-1")))["policy"]
+        for number in range(3)
+    ]
+    judged = await desk.post("ana", f"/cases/{made[0]['id']}/judge", {"word": "false-alarm"})
+    page = (await desk.get("ana", judged.headers["location"])).text
+    assert "2 more in force share the cause of that false alarm" in page
+    assert {one["id"] for one in made[1:]} == set(re.findall(r"(pol_\w{26})@1", page))
+    assert len(await policies_in_force(desk)) == 2
+
+
 async def test_confirmed_case_stays_in_force_and_carries_the_judgement(desk: Console, client: Redis) -> None:
     case = (await desk.policy(machine=True, evidence=evidence()))["policy"]["id"]
     assert (await desk.post("ana", f"/cases/{case}/judge", {"word": "confirm"})).status_code == 303

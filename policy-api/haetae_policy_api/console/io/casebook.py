@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 from haetae_fds.io.alert_log import LoggedAlert, newest_alerts
-from haetae_fds.io.feedback import Label, Labels, Word
+from haetae_fds.io.feedback import Word
 from haetae_fds.io.keys import ShardKeys
 from haetae_policy.errors import StoreUnavailable
 from haetae_policy.io.commands import Commands, Executor
@@ -26,7 +26,6 @@ class Casebook:
         self._commands = Commands(client, deadline_s=deadline_s)
         self._prefix = prefix
         self._shards = [ShardKeys(prefix, shard) for shard in range(shards)]
-        self._labels = Labels(self._commands, prefix=prefix)
         self._key: bytes | None = None
         self.unreadable = 0
 
@@ -69,10 +68,6 @@ class Casebook:
     async def told(self) -> list[LoggedAlert]:
         """Return the newest spike alerts, newest first."""
         return await newest_alerts(self._commands, prefix=self._prefix)
-
-    async def add_label(self, label: Label) -> None:
-        """Write a judgement down; every worker of the fraud detection learns from it."""
-        await self._labels.add(label)
 
 
 def _pairs(fields: Any) -> Mapping[bytes, bytes]:

@@ -5,26 +5,23 @@ says in words what will happen before the one button that does it.
 """
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from haetae_fds.errors import FeedbackInvalid
-from haetae_fds.io.feedback import Word, label_of
-from haetae_policy.audit import AuditNote
+from haetae_fds.io.feedback import Word
 from haetae_policy.errors import PolicyInvalid, PolicyNotFound
 from haetae_policy.faults import fault
-from haetae_policy.model import KINDS, Policy, SourceKind
+from haetae_policy.model import KINDS
 from starlette.responses import Response
 
 from haetae_policy_api.console.forms import policy_document, seconds
 from haetae_policy_api.console.io.visit import Visit
-from haetae_policy_api.errors import ApiProblem, Conflict, Invalid, VersionMismatch, problem_of
+from haetae_policy_api.errors import ApiProblem, Invalid, problem_of
 from haetae_policy_api.faults import said
 from haetae_policy_api.guards import judge
-from haetae_policy_api.service import changes, explain, pending
-from haetae_policy_api.service.context import epoch
+from haetae_policy_api.service import changes, explain, judging, pending
 
 MOST_AT_ONCE: Final = 100
 _PREFILLED: Final = (*KINDS, "ip", "gateway", "route", "method", "path", "action")
-_TRIES: Final = 5
 
 
 async def show_new(visit: Visit) -> Response:
@@ -71,7 +68,8 @@ async def show_end(visit: Visit) -> Response:
     """What taking policies back will do, in words, before it is done."""
     ids = list(dict.fromkeys(visit.request.query_params.getlist("id")))
     policies = [await visit.context.store.get(policy_id) for policy_id in _bounded(ids)]
-    return visit.page("end.html", policies=await explain.with_hits(visit.context, policies), problem=None)
+    shown = await explain.with_hits(visit.context, policies)
+    return visit.page("end.html", policies=shown, cause=bool(visit.query("cause")), problem=None)
 
 
 async def end(visit: Visit) -> Response:
@@ -159,21 +157,14 @@ async def reject(visit: Visit) -> Response:
 async def judge_case(visit: Visit) -> Response:
     """Say whether the fraud detection was right, also after its policy has ended.
 
-    The label is stored first; a false alarm then ends its policy where that still stands.
+    After a false alarm, what is in force of the same cause is shown, to be taken back together.
     """
     policy_id = visit.request.path_params["policy_id"]
-    word = _word(visit.form.get("word"))
-    policy, stands = await _case(visit, policy_id)
-    try:
-        label = label_of(policy, word=word, by=visit.caller.name, now_ms=visit.now_ms)
-    except FeedbackInvalid as error:
-        why = "judged_person" if policy.source.kind is SourceKind.ANALYST else "judged_nothing"
-        raise Invalid(said("not_judged"), errors=[("word", said(why))]) from error
-    await visit.desk.casebook.add_label(label)
-    note = AuditNote(actor=visit.caller.name, action=f"case.{word.value}", target=policy_id, details={})
-    await visit.context.ledger.commit([note], now_ms=visit.now_ms, epoch_randomness=epoch())
-    if stands and word is Word.FALSE_ALARM:
-        await _take_back(visit, policy_id)
+    judged = await judging.judge_case(
+        visit.context, policy_id, word=_word(visit.form.get("word")), caller=visit.caller, now_ms=visit.now_ms
+    )
+    if judged.same_cause:
+        return visit.go("/policies/end?cause=1&" + urlencode([("id", other) for other in judged.same_cause]))
     return visit.go(f"/policies/{policy_id}")
 
 
@@ -182,24 +173,3 @@ def _word(text: str) -> Word:
         return Word(text)
     except ValueError:
         raise Invalid(said("not_judged"), errors=[("word", fault("choice", choices=", ".join(Word)))]) from None
-
-
-async def _case(visit: Visit, policy_id: str) -> tuple[Policy, bool]:
-    """Return the policy, and whether it stands; raises PolicyNotFound for one that nobody remembers."""
-    try:
-        return await visit.context.store.get(policy_id), True
-    except PolicyNotFound:
-        return (await visit.context.store.ended(policy_id)).policy, False
-
-
-async def _take_back(visit: Visit, policy_id: str) -> None:
-    for _ in range(_TRIES):
-        try:
-            held = await visit.context.store.get(policy_id)
-            await _end_one(visit, policy_id, held.version, "false alarm")
-        except PolicyNotFound:
-            return
-        except (VersionMismatch, Conflict):
-            continue
-        return
-    raise Conflict(said("changes_fast"))
