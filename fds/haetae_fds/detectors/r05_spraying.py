@@ -61,7 +61,8 @@ class Spraying(Detector):
         pw = f.pw
         if pw is None:
             return None
-        tool = f.client is not None and f.rare and single(pw.clients, SHARE) == f.client
+        # Before much is known nobody can say whose client this is, and it would not be refused.
+        tool = not f.narrow and f.client is not None and f.rare and single(pw.clients, SHARE) == f.client
         subjects = [Subject(client=f.client, untrusted=True) if tool else Subject(pw_fp=f.event.pw_fp, untrusted=True)]
         logins = None if f.place is None else f.place.logins
         if not tool and logins is not None and logins.accounts_long.count(f.now) >= AGAIN:

@@ -140,6 +140,18 @@ def test_secret_tried_at_leisure_from_ever_new_addresses_with_ever_other_browser
     assert refused >= 150
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_tool_that_tries_one_secret_is_refused_for_what_it_is_or_for_its_secret_while_little_is_known(
+    warm: bool,
+) -> None:
+    scene, made = Scene(warm=warm, people=60), list[Decision]()
+    for number in range(24):
+        fields = {**scene.stranger(number), **scene.login(f"x{number}", "bad", "summer"), "pw_fp": "summer"}
+        made += scene.send(20_000, **fields)
+    told = Subject(client="bot|bot|bot", untrusted=True) if warm else Subject(pw_fp="summer", untrusted=True)
+    assert {one.subject for one in acting(made, "spraying")} == {told}
+
+
 def test_unknown_names_are_refused_at_one_address_and_over_a_network() -> None:
     scene, made = Scene(), list[Decision]()
     for number in range(8):
