@@ -92,7 +92,7 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
                     sink(alert)
 
         try:
-            watch = Watch(CheckpointFolder(args.state / "alerts"), *sinks)
+            watch = Watch(CheckpointFolder(args.state / "alerts"), *sinks, clock_ms=_now_ms)
             process = await held.enter_async_context(
                 fds_process(run_settings, new_engine=new_engine, also=watch.observe, tell=tell)
             )
@@ -100,7 +100,7 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
             raise CannotStart(f"the worker cannot start: {error}") from error
         if args.metrics is not None:
             host, port = _address(args.metrics)
-            metrics = FdsMetrics(process, watch, clock_ms=lambda: time.time_ns() // 1_000_000)
+            metrics = FdsMetrics(process, watch, clock_ms=_now_ms)
             try:
                 await held.enter_async_context(side_port(process, metrics, host=host, port=port))
             except OSError as error:
@@ -112,6 +112,10 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
     return 0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _slack(path: Path) -> SlackSink:

@@ -41,7 +41,8 @@ _SILENCE: Final = 1.0
 #: Blobs without an answer; more wait in the ring.
 _IN_FLIGHT: Final = 64
 _BLOB_EVENTS: Final = min(500, MAX_BLOB_EVENTS)
-_NET, _STATUS, _USER, _DEVICE, _API, _AUTH = (PLACES[name] for name in ("net", "status", "user", "dev", "api", "auth"))
+_NET, _STATUS, _API, _AUTH = (PLACES[name] for name in ("net", "status", "api", "auth"))
+_IDENTITY = tuple(PLACES[name] for name in ("user", "dev", "sess", "san"))
 
 _log = logging.getLogger("haetae.events")
 
@@ -276,8 +277,7 @@ def _may_go_first(event: list[object]) -> bool:
     """A successful read by nobody in particular: what detection misses least."""
     status, api = event[_STATUS], event[_API]
     return (
-        event[_USER] is None
-        and event[_DEVICE] is None
+        all(event[place] is None for place in _IDENTITY)
         and event[_AUTH] is None
         and isinstance(status, int)
         and status < 400

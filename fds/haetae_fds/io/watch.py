@@ -1,7 +1,8 @@
 """Spike alerts beside fraud detection: the same events, counted by minutes, told to people.
 
 One watch per process sees the events of all its shards. What it has learned is kept in a file of its own, so that a
-restart does not begin with ten silent minutes; minutes that were open then may count a few seconds twice.
+restart does not begin with ten silent minutes; minutes that were open then may count a few seconds twice. An event from
+the future counts when it arrives: one gateway whose clock is wrong must not close the minutes of the others.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from haetae_fds.alerts import Alert, SpikeDetector, WindowCounter
@@ -19,6 +21,7 @@ from haetae_fds.io.checkpoints import CheckpointFolder
 
 _log = logging.getLogger("haetae.alerts")
 _SAVE_SECONDS: Final = 60.0
+_AHEAD: Final = 30_000
 
 
 INCIDENTS: Final = frozenset({"over_budget", "systemic_fault", "clock_skew"})
@@ -40,10 +43,11 @@ def incident_of(decision: Decision) -> Alert | None:
 
 
 class Watch:
-    """Call `observe` with every event; run `keep` beside."""
+    """Call `observe` with every event; run `keep` beside. `clock_ms` is this process's."""
 
-    def __init__(self, folder: CheckpointFolder, *sinks: Callable[[Alert], None]) -> None:
+    def __init__(self, folder: CheckpointFolder, *sinks: Callable[[Alert], None], clock_ms: Callable[[], int]) -> None:
         self._folder = folder
+        self._clock_ms = clock_ms
         self._sinks = sinks
         self._counter = WindowCounter()
         self._detector = SpikeDetector()
@@ -61,6 +65,8 @@ class Watch:
 
     def observe(self, event: Event) -> None:
         """Count one event; tell what its minute brings to light."""
+        if event.ts > (now := self._clock_ms()) + _AHEAD:
+            event = replace(event, ts=now)
         for minute, windows in self._counter.observe(event):
             for alert in self._detector.minute(minute, windows):
                 self.told += 1

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from haetae_edge.io.events import EventSender
 from haetae_fds.blob import Blob, decode_blob, stream_key
 from haetae_fds.event import Event, encode_event
@@ -88,6 +89,18 @@ async def test_full_ring_gives_up_anonymous_reads_first_and_says_exactly_how_man
     assert [item.id for blob in found for item in blob.events] == [f"E{number:06}" for number in range(80, 180)]
     assert sum(blob.lost_anonymous for blob in found) == 81
     assert sum(blob.lost_other for blob in found) == 1
+
+
+@pytest.mark.parametrize(
+    "identity", [{"user": "u-1"}, {"dev": "d-1"}, {"sess": "s-1"}, {"san": "batch.partner.example"}]
+)
+async def test_read_of_anybody_who_is_known_is_not_anonymous(identity: dict[str, str]) -> None:
+    async with valkey() as server:
+        server.kill()
+        async with sending(server, ring=1) as sender:
+            sender.append(event(0, status=200, api="GET /x", **identity))
+            sender.append(read(1))
+            assert (sender.lost_anonymous, sender.lost_other) == (1, 0)
 
 
 async def test_store_that_hangs_costs_the_caller_nothing_and_gets_everything_afterwards() -> None:
