@@ -7,7 +7,6 @@ Rules kept: standard output carries decisions only; counts go to standard error.
 import argparse
 import gc
 import sys
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,11 +27,10 @@ from haetae_cli import (
     fds_worlds,
 )
 from haetae_cli.errors import CliError
-from haetae_cli.fds_files import engine_maker, model_arguments, settings_arguments
+from haetae_cli.fds_files import engine_maker, lines_of, model_arguments, settings_arguments
 from haetae_cli.protected import read_protected
 
 READY = b'{"ready": true}\n'
-MAX_LINE = 65_536
 _PEOPLE = {
     "mode": fds_mode.run_mode,
     "undo": fds_mode.run_undo,
@@ -106,14 +104,14 @@ def run(args: argparse.Namespace) -> int:
     gc.set_threshold(50_000, 20, 100)
     if args.train and (args.file != "-" or not args.interactive):
         with _source(args.file) as source:
-            for line in filter(bytes.strip, _lines(source)):
+            for line in filter(bytes.strip, lines_of(source)):
                 replay.train(line)
     if args.interactive:
         _interact(replay, _standard(sys.stdin, "input"), _standard(sys.stdout, "output"))
     elif not args.train:
         answers = _standard(sys.stdout, "output")
         with _source(args.file) as source:
-            for decision in replay.lines(filter(bytes.strip, _lines(source))):
+            for decision in replay.lines(filter(bytes.strip, lines_of(source))):
                 answers.write(decision.to_json() + b"\n")
         answers.flush()
     if sys.stderr is not None:
@@ -122,26 +120,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _interact(replay: Replay, source: IO[bytes], answers: IO[bytes]) -> None:
-    for line in _lines(source):
+    for line in lines_of(source):
         # Who sends an empty line waits for the answer as well.
         for decision in replay.line(line) if line.strip() else ():
             answers.write(decision.to_json() + b"\n")
         answers.write(READY)
         answers.flush()
-
-
-def _lines(source: IO[bytes]) -> Iterator[bytes]:
-    """Read lines of bounded length; what is longer is cut, so that it is refused as one bad line. A byte order mark
-    before the first is no part of it.
-    """
-    mark = BOM_UTF8
-    while line := source.readline(MAX_LINE):
-        line, mark = line.removeprefix(mark), b""
-        if not line.endswith(b"\n") and len(line) == MAX_LINE:
-            while rest := source.readline(MAX_LINE):
-                if rest.endswith(b"\n"):
-                    break
-        yield line
 
 
 def _standard(stream: TextIO | None, name: str) -> IO[bytes]:

@@ -1,11 +1,12 @@
 """``haetae fds evaluate``: the evaluation protocol on recorded events with labels.
 
 Reads files, prints a table or JSON. The recording is replayed through the engine in its order; what the engine decides
-is in force for the events that follow.
+is in force for the events that follow. Lines that are no events are left out, and counted by the field at fault.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,14 @@ import orjson
 from haetae_fds.evaluation import DEFAULT_DELAY_MS, AddressBuckets, ClosedLoop, Label, LabelsInvalid, Report, evaluate
 from haetae_fds.evaluation import read_labels as parse_labels
 from haetae_fds.event import EventInvalid
-from haetae_fds.flat import event_of
+from haetae_fds.flat import event_of, flat, read_flat
 from haetae_fds.settings import EngineSettings
 
 from haetae_cli.errors import InputInvalid
-from haetae_cli.fds_files import settings_arguments
+from haetae_cli.fds_files import folder_arguments, lines_of, scorer_maker, settings_arguments
 from haetae_cli.fds_table import ATTACK_HEAD, HONEST_HEAD, attack_row, honest_row
 from haetae_cli.terminal import Terminal
 from haetae_cli.worlds import EngineDetector
-
-MAX_LINE = 16_384
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +32,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay", type=int, default=DEFAULT_DELAY_MS, metavar="MS", help="from a decision to its effect (default: 10)"
     )
+    parser.add_argument(
+        "--train", type=Path, metavar="FILE", help="learn from this harmless traffic first, as from the day before"
+    )
     settings_arguments(parser)
+    folder_arguments(parser)
     parser.add_argument("--no-yardstick", action="store_true", help="leave out the address-only comparison")
     parser.add_argument("--json", action="store_true", help="print everything that was measured as JSON")
 
@@ -43,16 +46,28 @@ def run(args: argparse.Namespace, settings: EngineSettings) -> int:
     if args.delay < 0:
         raise InputInvalid("--delay: not below 0")
     labels = read_labels(args.labels)
-    engine = ClosedLoop(EngineDetector(settings), delay_ms=args.delay)
-    ours = evaluate(_checked(args.file), labels, engine)
+    refused: Counter[str] = Counter()
+    detector = EngineDetector(settings, scorer=scorer_maker(args)())
+    if args.train is not None:
+        for row in _events(args.train, refused):
+            detector.engine.train(event_of(row))
+    ours = evaluate(_events(args.file, refused), labels, ClosedLoop(detector, delay_ms=args.delay))
     others = []
     if not args.no_yardstick:
-        others = [evaluate(_checked(args.file), labels, ClosedLoop(AddressBuckets().decide, delay_ms=args.delay))]
+        buckets = ClosedLoop(AddressBuckets().decide, delay_ms=args.delay)
+        others = [evaluate(_events(args.file, Counter()), labels, buckets)]
+    if not ours.events:
+        raise InputInvalid(f"{args.file}: not one line is an event")
     if args.json:
-        document = {"engine": asdict(ours), "addresses": asdict(others[0]) if others else None}
+        addresses = asdict(others[0]) if others else None
+        document = {"engine": asdict(ours), "addresses": addresses, "refused": dict(refused)}
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return 0
-    show(ours, others, Terminal.standard())
+    terminal = Terminal.standard()
+    show(ours, others, terminal)
+    if refused:
+        told = ", ".join(f"{field} {count}" for field, count in sorted(refused.items()))
+        terminal.line(f"{refused.total()} lines were no events and are left out, by the field at fault: {told}")
     return 0
 
 
@@ -67,6 +82,10 @@ def show(ours: Report, others: list[Report], terminal: Terminal) -> None:
         terminal.line()
     terminal.table([HONEST_HEAD, honest_row("everybody", [ours], others)])
     terminal.line()
+    if ours.attacks:
+        ended = sum(result.stopped for result in ours.attacks)
+        terminal.line(f"{ended} of {len(ours.attacks)} attacks were stopped")
+    terminal.line(f"honest people were refused something in {ours.people.minutes} of their minutes")
     precision = ours.policies.precision
     terminal.line(
         f"{ours.events} events in {ours.span_ms / 60_000:.0f} minutes, {ours.decisions} decisions, {ours.acting} that "
@@ -88,33 +107,15 @@ def _only(report: Report, campaign: str) -> Report:
     return replace(report, attacks=tuple(result for result in report.attacks if result.campaign == campaign))
 
 
-def _checked(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a file, each one valid."""
-    for number, row in _rows(path):
-        try:
-            event_of(row)
-        except EventInvalid as error:
-            raise InputInvalid(f"{path}, line {number}: {error}") from error
-        yield row
-
-
-def _rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+def _events(path: Path, refused: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The events of a file; what is none is counted in `refused`. Raises InputInvalid where it cannot be read."""
     try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+        with path.open("rb") as file:
+            for line in lines_of(file):
                 if line.strip():
-                    yield number, _row(path, number, line)
+                    try:
+                        yield flat(read_flat(line))
+                    except EventInvalid as error:
+                        refused[error.field] += 1
     except OSError as error:
-        raise InputInvalid(f"{path}: {error}") from error
-
-
-def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    if len(line) > MAX_LINE:
-        raise InputInvalid(f"{path}, line {number}: too long")
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise InputInvalid(f"{path}, line {number}: not JSON") from error
-    if not isinstance(row, dict):
-        raise InputInvalid(f"{path}, line {number}: not an object")
-    return row
+        raise InputInvalid(f"{path}: {error.strerror}") from error

@@ -2,8 +2,10 @@
 
 import argparse
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from haetae_fds import Detector, Engine, EngineSettings, Event, EventInvalid, read_flat
 from haetae_fds.errors import ModelInvalid
@@ -14,6 +16,8 @@ from haetae_fds.models.truth import Truth
 
 from haetae_cli.errors import CannotStart, InputInvalid
 from haetae_cli.protected import protected_argument
+
+MOST_READ = 65_536
 
 
 def settings_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +71,20 @@ def rules(path: Path | None) -> tuple[Detector, ...]:
         return tuple(FileRule(rule) for rule in read_rules(data, now=time.time_ns() // 1_000_000))
     except (OSError, ModelInvalid) as error:
         raise InputInvalid(f"--rules {path}: {error}") from error
+
+
+def lines_of(source: IO[bytes]) -> Iterator[bytes]:
+    """Read lines of bounded length; what is longer is cut, so that it is refused as one bad line. A byte order mark
+    before the first is no part of it.
+    """
+    mark = BOM_UTF8
+    while line := source.readline(MOST_READ):
+        line, mark = line.removeprefix(mark), b""
+        if not line.endswith(b"\n") and len(line) == MOST_READ:
+            while rest := source.readline(MOST_READ):
+                if rest.endswith(b"\n"):
+                    break
+        yield line
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Iterator[Event]]:

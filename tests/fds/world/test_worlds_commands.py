@@ -33,20 +33,47 @@ def test_an_evaluation_as_json_says_everything(recording: Path, capsys: pytest.C
     assert document["addresses"]["attacks"][0]["first_refusal_ms"] is not None
 
 
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [("{", "not JSON"), ("[]", "not an object"), ('{"id": 1}', "not a behaviour event"), (" " * 20_000, "")],
-)
-def test_an_unreadable_recording_is_one_clear_line(
-    line: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("line", ["{", "[]", '{"id": 1}', " " * 20_000 + "x"])
+def test_a_recording_without_a_single_event_is_one_clear_line(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     events, labels = tmp_path / "e", tmp_path / "l"
-    events.write_text(line + ("x" if not complaint else "") + "\n")
+    events.write_text(line + "\n")
     labels.write_text("")
     assert main(["fds", "evaluate", str(events), "--labels", str(labels)]) == 1
-    shown = capsys.readouterr().err
-    assert "line 1" in shown
-    assert complaint in shown
+    assert capsys.readouterr().err == f"haetae fds: {events}: not one line is an event\n"
+
+
+def test_lines_that_are_no_events_are_left_out_and_counted(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    bad = b'nonsense\n{"id": "x", "ts": 1795000000000, "ip": "999.1.1.1"}\n'
+    broken.write_bytes(b"\xef\xbb\xbf" + recording.read_bytes() + bad)
+    words = ["--labels", str(recording.with_suffix(".labels")), "--no-yardstick", "--json"]
+    assert main(["fds", "evaluate", str(recording), *words]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["fds", "evaluate", str(broken), *words]) == 0
+    assert json.loads(capsys.readouterr().out) == {**whole, "refused": {"event": 1, "ip": 1}}
+    assert main(["fds", "evaluate", str(broken), *words[:-1]]) == 0
+    assert "2 lines were no events and are left out, by the field at fault: event 1, ip 1" in capsys.readouterr().out
+
+
+def test_an_engine_that_learns_from_plain_traffic_first_is_not_evaluated_cold(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines, truth = recording.read_bytes().splitlines(keepends=True), recording.with_suffix(".labels")
+    plain, attack = tmp_path / "plain", tmp_path / "attack"
+    hostile = {label["id"] for line in truth.open() if (label := json.loads(line))["attack"]}
+    begins = next(number for number, line in enumerate(lines) if json.loads(line)["id"] in hostile)
+    plain.write_bytes(b"".join(lines[:begins]))
+    attack.write_bytes(b"".join(lines[begins:]))
+    words = ["fds", "evaluate", str(attack), "--labels", str(truth), "--no-yardstick", "--json"]
+    before = []
+    for more in ([], ["--train", str(plain)]):
+        assert main([*words, *more]) == 0
+        before.append(json.loads(capsys.readouterr().out)["engine"]["attacks"][0]["before"])
+    assert before[1] < before[0]
 
 
 def test_broken_labels_are_one_clear_line(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
