@@ -64,7 +64,7 @@ def test_an_engine_that_learns_from_plain_traffic_first_is_not_evaluated_cold(
 ) -> None:
     lines, truth = recording.read_bytes().splitlines(keepends=True), recording.with_suffix(".labels")
     plain, attack = tmp_path / "plain", tmp_path / "attack"
-    hostile = {label["id"] for line in truth.open() if (label := json.loads(line))["attack"]}
+    hostile = {label["id"] for line in truth.read_text().splitlines() if (label := json.loads(line))["attack"]}
     begins = next(number for number, line in enumerate(lines) if json.loads(line)["id"] in hostile)
     plain.write_bytes(b"".join(lines[:begins]))
     attack.write_bytes(b"".join(lines[begins:]))
