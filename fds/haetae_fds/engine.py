@@ -136,10 +136,7 @@ class Engine:
         if not facts.triggers:
             return said
         facts.narrow = self._cold(now)
-        facts.active = self.features.good.count(now)
         facts.sensitive_apis = self.features.sensitive_apis
-        if facts.cluster is not None and facts.cluster.good is not None:
-            facts.share = facts.cluster.good.count(now) / max(1, facts.active)
         facts.scale = 2.0 if facts.narrow else 1.0
         if self.scorer is not None and self.scorer.score(facts) > MAX_SCALED:
             facts.scale *= 0.5

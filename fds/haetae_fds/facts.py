@@ -23,6 +23,8 @@ DECOY: Final = 256
 OFFENSE: Final = 512
 
 RARE: Final = 0.005
+#: Established identities active, from which on one that hardly any has is known to be rare.
+TELLING: Final = 50
 _DATACENTRES: Final = frozenset({NetworkKind.HOSTING, NetworkKind.ANONYMISER})
 
 FAILED: Final = frozenset({"bad", "nouser", "locked", "mfa_fail"})
@@ -78,6 +80,7 @@ class Facts:
         "sensitive_apis",
         "session",
         "share",
+        "strays",
         "surge",
         "swarm",
         "system",
@@ -108,6 +111,7 @@ class Facts:
         self.client: str | None = None
         self.cluster: Cluster | None = None
         self.pw: Cluster | None = None
+        self.strays: Cluster | None = None
         self.api_key: str | None = None
         self.api: ApiState | None = None
         self.pair: Pair | None = None
@@ -139,6 +143,11 @@ class Facts:
     def rare(self) -> bool:
         """Whether hardly any established identity has this client."""
         return self.share < RARE
+
+    @property
+    def strange(self) -> bool:
+        """Whether the client is rare where enough established identities are known to tell."""
+        return self.client is not None and self.active >= TELLING and self.rare
 
     @property
     def datacentre(self) -> bool:

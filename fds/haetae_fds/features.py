@@ -104,6 +104,7 @@ class Features:
             update_signup(self, f)
         if event.auth is not None:
             f.triggers |= LOGIN
+            self._compare(f)
             update_login(self, f)
         if event.status == 404 and event.route is None:
             self._missing(f)
@@ -118,7 +119,15 @@ class Features:
             if f.place is not None and not f.failed:
                 f.place.fine += 1
             self._good(f)
+        if f.triggers:
+            self._compare(f)
         return f
+
+    def _compare(self, f: Facts) -> None:
+        """Compare the client with those of everybody established."""
+        f.active = self.good.count(f.now)
+        if f.cluster is not None and f.cluster.good is not None:
+            f.share = f.cluster.good.count(f.now) / max(1, f.active)
 
     def _locate(self, f: Facts) -> None:
         event = f.event

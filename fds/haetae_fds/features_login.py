@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_PENDING: Final = 10_000
 MAX_NAMES: Final = 16
+STRAYS: Final = "strays"  # a client has "|" in it
 _NEW_DEVICE_S: Final = 86_400
 _JUST_ENROLLED_S: Final = 3_600
 
@@ -129,6 +130,9 @@ def _failed(f: Facts, account: Account, word: str) -> None:
 def _cluster(features: Features, f: Facts) -> None:
     if f.cluster is not None:
         _count(f.cluster, f)
+        if f.strange:
+            f.strays = features.clusters.touch(STRAYS, f.now)
+            _count(f.strays, f)
     if f.event.pw_fp is not None and f.failed and f.fresh:
         f.pw = features.secrets.touch(f.event.pw_fp, f.now)
         _count(f.pw, f, short=MIN10)
@@ -154,6 +158,9 @@ def _count(cluster: Cluster, f: Facts, short: int = MIN2) -> None:
         if f.api_key is not None:
             tally(cluster.apis, f.api_key)
     elif f.passed or (f.fresh and right):
+        # Who opens an account after all was not guessing at it.
+        cluster.accounts.discard(event.acct or "")
+        cluster.accounts_long.discard(event.acct or "")
         cluster.ok.add(now, short)
         cluster.ok_long.add(now, HOUR)
 

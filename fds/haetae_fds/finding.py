@@ -17,8 +17,6 @@ from haetae_fds.features_login import single
 from haetae_fds.state import MINUTE, ApiState
 
 TTL: Final = 15 * MINUTE
-#: Established identities active, from which on one that hardly any has is known to be rare.
-TELLING: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +135,7 @@ class Detector:
 
 def campaign_of(f: Facts, otherwise: str) -> str:
     """Return what decisions belong together by: the client, where it tells whoever has it from all others."""
-    alike = f.client is not None and f.rare and f.active >= TELLING
-    return f"client {f.client}" if alike else otherwise
+    return f"client {f.client}" if f.strange else otherwise
 
 
 def score_of(value: float, limit: float) -> float:

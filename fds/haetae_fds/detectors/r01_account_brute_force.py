@@ -15,7 +15,6 @@ SECRETS = 6
 FEW_SECRETS = 4
 SLOW_SECRETS = 10
 ADDRESSES = 4
-ENOUGH = 50
 
 
 class AccountBruteForce(Detector):
@@ -34,7 +33,7 @@ class AccountBruteForce(Detector):
             return None
         if account.ips is None or account.ips_slow is None:
             return None
-        rare = f.cluster is not None and f.rare and f.active >= ENOUGH and single(account.clients) == f.client
+        rare = f.cluster is not None and f.strange and single(account.clients) == f.client
         for creds, ips, base in (
             (account.creds, account.ips, SECRETS),
             (account.creds_slow, account.ips_slow, SLOW_SECRETS),

@@ -15,7 +15,7 @@ from haetae_fds.counters import Recent
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import OBJECT, Facts
 from haetae_fds.features_browse import busy_group, has_paths, off_the_path
-from haetae_fds.finding import TELLING, Detector, Finding, api_ref, at_address, number
+from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
 from haetae_fds.state import HOUR, ApiState, Browse
 
 BUSY = 30
@@ -128,9 +128,8 @@ class CoordinatedScraping(Detector):
 def _signs(f: Facts, browse: Browse, api: ApiState) -> tuple[int, bool]:
     """Return how many signs of a machine there are, and whether hardly an object was asked for twice."""
     once = _once(browse)
-    strange = f.client is not None and f.rare and f.active >= TELLING
     outside = f.user is None and api.requests >= KNOWN and 4 * api.by_users >= 3 * api.requests
-    return browse.regular() + once + f.datacentre + off_the_path(browse, api) + strange + outside, once
+    return browse.regular() + once + f.datacentre + off_the_path(browse, api) + f.strange + outside, once
 
 
 def _once(browse: Browse) -> bool:

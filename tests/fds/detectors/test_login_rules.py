@@ -105,6 +105,30 @@ def test_people_whose_text_message_does_not_come_are_no_list() -> None:
     assert acting(made) == []
 
 
+def odd_browsers(scene: Scene, *, opened: bool) -> list[Decision]:
+    """Two hundred log-ins from ever new addresses with forty clients in turn that nobody established has."""
+    for _ in range(3):  # what the service is used to
+        scene.send(600_000, **{**scene.stranger(90), **scene.login("usual", "bad", f"slip{scene.number}")})
+    made = list[Decision]()
+    for number in range(200):
+        where = {**scene.stranger(number), "ja4": f"odd{number % 40}"}
+        made += scene.send(700, **where, **scene.login(f"x{number}", "bad", "leaked"))
+        if opened:
+            made += scene.send(700, **where, **scene.login(f"x{number}", "ok", "right"))
+    return acting(made, "distributed_stuffing")
+
+
+def test_list_tried_with_one_odd_client_after_the_other_is_refused_client_by_client() -> None:
+    made = odd_browsers(Scene(people=60), opened=False)
+    assert {one.subject.client for one in made} == {f"odd{number}|bot|bot" for number in range(40)}
+    assert all(one.action == "block" and one.subject.untrusted and one.subject.ip is None for one in made)
+    assert {one.campaign for one in made} == {"rare clients"}
+
+
+def test_many_with_odd_browsers_who_sign_in_after_a_slip_are_left_alone() -> None:
+    assert odd_browsers(Scene(people=60), opened=True) == []
+
+
 def test_new_phones_of_a_popular_client_are_left_alone() -> None:
     scene, made = Scene(), list[Decision]()
     for number in range(40):
