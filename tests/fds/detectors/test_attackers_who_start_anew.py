@@ -200,7 +200,7 @@ def test_strangers_who_read_what_everybody_reads_are_refused_together_by_their_c
     scene, made = Scene(people=60), list[Decision]()
     for step in range(4_000):
         scene.now += 900
-        fields = {"api": "GET /news/{id}", "obj": f"n{step * 7 % 101}"}
+        fields: dict[str, Any] = {"api": "GET /news/{id}", "obj": f"n{step * 7 % 101}"}
         if step % 60 >= signed_in:
             fields |= {"user": None, "user_v": False, "sess": None}
         scene.engine.train(scene.event(**{**scene.at_home(step % 60), **fields}))
