@@ -2,15 +2,16 @@
 
 Strangers who bring the secret are asked for more, wherever they come from, and so is an address that tries again. Where
 nearly all attempts share a client that hardly any established identity has, its strangers are refused instead, whatever
-secret comes next. Whose own secret it is proves himself by another factor.
+secret comes next. Whose own secret it is proves himself by another factor. Should the secret be tried on nevertheless,
+strangers with the client that the attempts share are asked for more, or else each address is refused.
 """
 
-from haetae_fds.counters import stable
+from haetae_fds.counters import Recent, stable
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
-from haetae_fds.state import MIN10
+from haetae_fds.state import MIN10, MINUTE, Cluster
 
 ACCOUNTS = 10
 FEW_ACCOUNTS = 6
@@ -19,6 +20,9 @@ USUAL = 0.05
 SLOW_ACCOUNTS = 15
 SHARE = 0.8
 AGAIN = 2
+GRACE = 10_000
+THROUGH = 5
+LASTS = 12 * MINUTE
 
 
 class Spraying(Detector):
@@ -57,18 +61,35 @@ class Spraying(Detector):
         return self._found(f, accounts, limit) if accounts >= limit else None
 
     def _found(self, f: Facts, accounts: int, limit: float) -> Finding | None:
-        """Choose who is meant: what nearly all attempts share, and by itself an address that tries again and again."""
+        """Choose who is meant: a tool's strangers, or the secret's and those of an address that tries again."""
         pw = f.pw
         if pw is None:
             return None
-        # Before much is known nobody can say whose client this is, and it would not be refused.
-        tool = not f.narrow and f.client is not None and f.rare and single(pw.clients, SHARE) == f.client
-        subjects = [Subject(client=f.client, untrusted=True) if tool else Subject(pw_fp=f.event.pw_fp, untrusted=True)]
+        alike = f.client is not None and single(pw.clients, SHARE) == f.client
+        here = at_address(f, client=f.client if f.pop > 0 else None, strangers=True)
         logins = None if f.place is None else f.place.logins
-        if not tool and logins is not None and logins.accounts_long.count(f.now) >= AGAIN:
-            subjects.append(at_address(f, client=f.client if f.pop > 0 else None, strangers=True))
+        again = logins is not None and logins.accounts_long.count(f.now) >= AGAIN
+        subjects, action = [here] if again else [], Action.CHALLENGE
+        # Before much is known nobody can say whose client this is, and it would not be refused.
+        if alike and f.rare and not f.narrow:
+            subjects, action = [Subject(client=f.client, untrusted=True)], Action.BLOCK
+        elif not _comes_through(pw, f):
+            subjects.append(Subject(pw_fp=f.event.pw_fp, untrusted=True))
+        elif alike:
+            subjects.append(Subject(client=f.client, untrusted=True))
+        elif not again:
+            subjects, action = [here], Action.CHALLENGE if f.pop else Action.BLOCK
         return self.found(
             f, "one secret is tried on many accounts", (number("accounts", accounts, limit),), *subjects,
-            action=Action.BLOCK if tool else Action.CHALLENGE, api=api_ref(f), events=pw.sample,
-            campaign=f"secret {stable(f.event.pw_fp or ''):016x}",
+            action=action, api=api_ref(f), events=pw.sample, campaign=f"secret {stable(f.event.pw_fp or ''):016x}",
         )  # fmt: skip
+
+
+def _comes_through(pw: Cluster, f: Facts) -> bool:
+    """Say whether a secret that was refused is tried on: by who is no stranger, or where nobody refuses secrets."""
+    age = f.now - pw.shut_at
+    if not pw.shut_at or age >= LASTS:
+        pw.shut_at, pw.through = f.now, Recent(MIN10)
+    elif age >= GRACE and pw.through is not None:
+        pw.through.add(f.event.id, f.now)
+    return pw.through is not None and pw.through.count(f.now) >= THROUGH

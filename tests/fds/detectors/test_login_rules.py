@@ -164,6 +164,24 @@ def test_secret_tried_at_leisure_from_ever_new_addresses_with_ever_other_browser
     assert refused >= 150
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_secret_that_is_tried_on_though_refused_is_met_by_client_or_address(shared: bool) -> None:
+    scene, made = Scene(), list[Decision]()
+    for number in range(26):
+        client = dict.fromkeys(("ja4", "ua", "hdr"), "app" if shared else f"b{number % 9}")
+        fields = {**scene.stranger(number), **client, **scene.login(f"x{number}", "bad", "summer")}
+        made += scene.send(9_000, **fields, pw_fp="summer")
+    first, second, *_ = told = acting(made, "spraying")
+    assert first.subject == Subject(pw_fp="summer", untrusted=True)
+    assert second.ts - first.ts >= 10_000
+    if shared:
+        assert [one.subject for one in told[1:]] == [Subject(client="app|app|app", untrusted=True)]
+    else:
+        addresses = {one.subject.ip for one in told[1:] if one.subject.ip}
+        assert addresses == {scene.stranger(number)["ip"] for number in range(26 - len(addresses), 26)}
+        assert len(addresses) >= 8
+
+
 @pytest.mark.parametrize("warm", [True, False])
 def test_tool_that_tries_one_secret_is_refused_for_what_it_is_or_for_its_secret_while_little_is_known(
     warm: bool,
