@@ -147,7 +147,7 @@ class Engine:
             return said
         findings = self._ask(facts)
         heard = [finding for finding in findings if self.decider.counts(finding)]
-        own = self.scorer.findings(facts) if isinstance(self.scorer, Learner) else []
+        own = self.scorer.findings(facts, heard) if isinstance(self.scorer, Learner) else []
         findings += own
         self._learn(facts, heard + own)
         if facts.passed and not any(finding.detector == "takeover" for finding in heard):

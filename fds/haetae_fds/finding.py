@@ -65,8 +65,8 @@ class Learner:
         """Judge one event without learning from it."""
         raise NotImplementedError
 
-    def findings(self, facts: Facts) -> list[Finding]:
-        """Return what it finds by itself in an event; asked once an event, after the rules."""
+    def findings(self, facts: Facts, heard: Sequence[Finding] = ()) -> list[Finding]:
+        """Return what it finds by itself in an event; asked once an event, after the rules, which found `heard`."""
         raise NotImplementedError
 
     def learn(self, facts: Facts, findings: Sequence[Finding]) -> None:

@@ -68,9 +68,9 @@ class _Recorder(Learner):
         del facts
         return 0.0
 
-    def findings(self, facts: Facts) -> list[Finding]:
+    def findings(self, facts: Facts, heard: Sequence[Finding] = ()) -> list[Finding]:
         """See Learner."""
-        del facts
+        del facts, heard
         return []
 
     def learn(self, facts: Facts, findings: Sequence[Finding]) -> None:

@@ -31,12 +31,13 @@ from haetae_fds.models.drift import Drift, Moved
 from haetae_fds.models.gate import Gate, flagged
 from haetae_fds.models.labelled import PRECISE, Labelled
 from haetae_fds.models.novelty import Novelty
+from haetae_fds.models.review import REVIEW, WHY, Review
 from haetae_fds.models.roles import CHALLENGER, LABELS, MODELS, NOVELTY, OFFLINE, Role
 from haetae_fds.models.subject import subject_of
 from haetae_fds.models.summary import ModelSummary, Summary
 from haetae_fds.models.trees import TrainedModel, interpolate
 from haetae_fds.models.vector import FEATURES, INDEX, VECTOR, scaled, vector
-from haetae_fds.state import DAY, MIN10, MINUTE
+from haetae_fds.state import DAY, HOUR, MIN10, MINUTE
 
 STRIKES: Final = 2.5
 MAX_ACTORS: Final = 20_000
@@ -44,7 +45,8 @@ TOLD: Final = 3
 READING: Final = 4
 IMPACT_SHARE: Final = 0.002
 _RATE: Final = (30, 60)
-_STATE: Final = 2
+_STATE: Final = 3
+_OWN: Final = frozenset({*MODELS, REVIEW})
 _SPAN: Final = 16.0
 
 
@@ -100,6 +102,7 @@ class _State:
         self.hit = Recent(DAY)
         self.usual = [0.0] * len(FEATURES)
         self.alarms: list[Moved] = []
+        self.review = Review()
         self.judged = dict.fromkeys(MODELS, 0)
         self.beyond = dict.fromkeys(MODELS, 0)
 
@@ -144,7 +147,7 @@ class ModelScorer(Learner):
             default=0.0,
         )
 
-    def findings(self, facts: Facts) -> list[Finding]:
+    def findings(self, facts: Facts, heard: Sequence[Finding] = ()) -> list[Finding]:
         """Return what models find by themselves."""
         self._look(facts)
         made = [self._drifted(facts, told) for told in self.state.alarms]
@@ -157,6 +160,9 @@ class ModelScorer(Learner):
                 self.state.beyond[one.model] += 1
                 beyond.append(one)
         made += [self._finding(one, facts, events) for one in beyond if (events := self._strikes(one.model, facts))]
+        strange = next((one for one in beyond if one.model == NOVELTY), None)
+        if strange is not None and not made and not flagged(facts, heard):
+            made += self._review(strange, facts)
         return made
 
     def learn(self, facts: Facts, findings: Sequence[Finding]) -> None:
@@ -165,7 +171,7 @@ class ModelScorer(Learner):
         if not self._said:
             return
         state, now, row = self.state, facts.now, self._row
-        rules = [finding for finding in findings if finding.detector not in MODELS]
+        rules = [finding for finding in findings if finding.detector not in _OWN]
         against = flagged(facts, rules)
         novel = self._said[0]
         state.labelled.settle(now)
@@ -351,6 +357,26 @@ class ModelScorer(Learner):
             campaign=f"{one.model} {facts.net_key or facts.actor}",
             shadow=shadow,
         )
+
+    def _review(self, strange: Said, facts: Facts) -> list[Finding]:
+        """Write down a caller whom nobody flagged, for people to judge."""
+        if not self.state.review.picks(facts.actor, facts.now):
+            return []
+        return [
+            Finding(
+                detector=REVIEW,
+                version=1,
+                action=Action.CHALLENGE,
+                subjects=(subject_of(facts),),
+                api=api_ref(facts),
+                what=f"unlike harmless traffic ({', '.join(self._because(strange))})",
+                numbers=(number("score", strange.score or 0.0, 0.5),),
+                events=(facts.event.id,),
+                ttl=HOUR,
+                score=strange.score or 0.0,
+                shadow=WHY,
+            )
+        ]
 
     def _because(self, one: Said) -> list[str]:
         """Name the features that tell most, each with its value and the usual one."""
