@@ -39,7 +39,8 @@ class Facts:
     established. `familiar`: the log-in comes from where this account is at home. `fresh`: this (account, secret) pair
     failed for the first time in 24 hours. `pop`: established identities at the address. `scale`: what limits are
     multiplied with (a cold engine doubles, a model may halve). `share`: of the established identities, those who have
-    this client. `swarm`: far more is asked for that nobody asks for.
+    this client. `bare`: the session is used without the device it always had, in a network strange to its user.
+    `swarm`: far more is asked for that nobody asks for.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Facts:
         "actor",
         "api",
         "api_key",
+        "bare",
         "claimed",
         "client",
         "cluster",
@@ -108,6 +110,7 @@ class Facts:
         self.user_key: str | None = None
         self.account: Account | None = None
         self.session: Session | None = None
+        self.bare = False
         self.client: str | None = None
         self.cluster: Cluster | None = None
         self.pw: Cluster | None = None

@@ -15,8 +15,9 @@ from haetae_fds.counters import Recent, note
 from haetae_fds.event import Event
 from haetae_fds.facts import DECOY, FAULT, LOGIN, MISSING, SESSION, USER, Facts
 from haetae_fds.features_browse import update_browse
+from haetae_fds.features_device import device_missing, note_device
 from haetae_fds.features_faults import faults_of, update_faults
-from haetae_fds.features_login import home_of, stranger_of, update_login
+from haetae_fds.features_login import home_of, near_of, stranger_of, update_login
 from haetae_fds.features_signup import update_signup
 from haetae_fds.novelty import Asked
 from haetae_fds.settings import EngineSettings
@@ -28,6 +29,7 @@ from haetae_fds.state import (
     SETTLED,
     Account,
     ApiState,
+    Carriers,
     Cluster,
     Device,
     Faults,
@@ -35,6 +37,7 @@ from haetae_fds.state import (
     Pair,
     Place,
     Session,
+    Suspicion,
     User,
     Version,
 )
@@ -67,6 +70,7 @@ class Features:
         self.pending: dict[str, tuple[str, int]] = {}
         self.asked = Asked()
         self.good = Recent(DAY)
+        self.carriers = Carriers()
         self.requests = 0
         self.began = 0
         self._patterns: tuple[tuple[str, ...], ...] = ()
@@ -223,6 +227,13 @@ class Features:
         if first is None:
             session.first, session.first_at = use, now
             return
+        if self._bare(f, first):
+            # Whoever that is must not pass for the owner's last use; what was refused has harmed nobody.
+            f.bare = event.status is None or event.status < 400
+            if f.bare:
+                note(session.sample, event.id)
+                f.triggers |= SESSION
+            return
         if first[0] == f.client or (dev is not None and dev == first[3]):
             # The same client, on the move perhaps.
             if first[1] != f.system and (dev is None or dev != first[3]):
@@ -241,6 +252,18 @@ class Features:
         session.others[use] = now
         note(session.sample, event.id)
         f.triggers |= SESSION
+
+    def _bare(self, f: Facts, first: tuple[str, str, str, str | None]) -> bool:
+        """Say whether the owner's client goes on with a session where he never was, without the device it had.
+
+        Somebody else's device is none of his.
+        """
+        client, system, _, device = first
+        if f.user is None or device is None or client != f.client or system == f.system:
+            return False
+        other = f.device is not None and f.event.dev != device and f.device.owner not in (None, f.user_key)
+        homes = f.user.homes.at
+        return (other or device_missing(self, f, f.user)) and not any(context in homes for context in near_of(f))
 
     def _decoy(self, f: Facts) -> None:
         event, settings = f.event, self.settings
@@ -278,13 +301,15 @@ class Features:
 
     def _good_user(self, f: Facts, user: User) -> None:
         event, now = f.event, f.now
-        if user.suspicion is not None:
+        if user.suspicion is not None or f.bare:
             return
         ctx = (event.dev if event.dev_v else None, f.ip)
         if user.ctx == ctx and now - user.ctx_at < 60_000:
             return
         user.ctx, user.ctx_at = ctx, max(now, user.ctx_at)
         user.good_at = max(now, user.good_at)
+        if f.device is None:
+            user.bare_at = max(now, user.bare_at)
         if not user.first_good:
             user.first_good = now
         for context in home_of(f):
@@ -292,6 +317,7 @@ class Features:
         if now - user.first_good < SETTLED:
             return
         key = f.user_key or ""
+        note_device(self, f, key)
         for place in (f.place, f.net):
             if place is not None:
                 if place.good is None:
@@ -304,9 +330,11 @@ class Features:
         self.good.add(key, now)
 
     def _suspected(self, f: Facts, user: User) -> None:
-        """Follow a user whose log-in may not have been the owner's."""
+        """Follow a user whose log-in, or what he brings instead of one, may not have been the owner's."""
         if self.pending:
             self._link(f, user)
+        if user.suspicion is None:
+            user.suspicion = self._uninvited(f, user)
         doubt = user.suspicion
         if doubt is None:
             return
@@ -320,6 +348,16 @@ class Features:
         if f.sensitive or doubt.events == 1:
             f.triggers |= USER
 
+    def _uninvited(self, f: Facts, user: User) -> Suspicion | None:
+        """Judge a call of the owner's client where he never was, without the device he always had, and no log-in seen.
+
+        A session that had the device is another matter: there it is known who is meant.
+        """
+        if f.bare or f.device is not None or f"c:{f.client}" not in user.homes.at:
+            return None
+        served = f.event.status is None or f.event.status < 400
+        return stranger_of(self, f, user) if served and device_missing(self, f, user) else None
+
     def _link(self, f: Facts, user: User) -> None:
         """Remember which account name belongs to the user, from the log-in just before on the same client."""
         held = self.pending.pop(f"{f.ip} {f.event.dev or f.client}", None)
@@ -330,7 +368,7 @@ class Features:
         account = self.accounts.get(name)
         if account is not None:
             account.user = f.user_key
-            doubt = account.suspicion or stranger_of(f, user)
+            doubt = account.suspicion or stranger_of(self, f, user)
             if doubt is not None and doubt.until > f.now:
                 user.suspicion = doubt
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from haetae_fds.counters import Recent, note, unusual
 from haetae_fds.facts import FAILED, PASSED, Facts
+from haetae_fds.features_device import device_missing
 from haetae_fds.state import (
     DAY,
     HOUR,
@@ -228,7 +229,8 @@ def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None
     guessed = creds >= 3 or slow >= 6
     user = features.users.get(account.user) if account.user is not None else None
     homes = [account.homes] if user is None else [account.homes, user.homes]
-    stranger = _stranger(f, homes, account.user) if f.history else _out_of_nowhere(features, f, account)
+    bare = user is not None and device_missing(features, f, user)
+    stranger = _stranger(f, homes, account.user, bare=bare) if f.history else _out_of_nowhere(features, f, account)
     if not guessed and not stranger:
         return None
     doubt = Suspicion()
@@ -243,31 +245,39 @@ def _suspect(features: Features, f: Facts, account: Account) -> Suspicion | None
     doubt.strong = guessed or rough or lookalikes
     doubt.signs = 2 * stranger + rough + lookalikes
     doubt.reason = (
-        "success after many secrets"
-        if guessed
-        else "new device on a new network" + (" of bad repute" if rough or lookalikes else "")
+        "success after many secrets" if guessed else _new(bare=bare) + (" of bad repute" if rough or lookalikes else "")
     )
     note(doubt.sample, f.event.id)
     return doubt
 
 
-def stranger_of(f: Facts, user: User) -> Suspicion | None:
+def _new(*, bare: bool) -> str:
+    return f"{'without the device there always was,' if bare else 'new device'} on a new network"
+
+
+def near_of(f: Facts) -> tuple[str, ...]:
+    """Return the contexts that make the place of an event familiar."""
+    return (f"i:{f.ip}", f"n:{f.net_key}", *((f.system,) if f.event.asn is not None else ()))
+
+
+def stranger_of(features: Features, f: Facts, user: User) -> Suspicion | None:
     """Judge a user at the first call after a log-in of which only the account name was known."""
     since = user.homes.known_since()
-    if since is None or f.now - since < SETTLED or not _stranger(f, [user.homes], f.user_key):
+    bare = device_missing(features, f, user)
+    if since is None or f.now - since < SETTLED or not _stranger(f, [user.homes], f.user_key, bare=bare):
         return None
     doubt = Suspicion()
     doubt.until = f.now + 3 * MIN10 // 2
-    doubt.reason, doubt.signs = "new device on a new network", 2
+    doubt.reason, doubt.signs = _new(bare=bare), 2
     note(doubt.sample, f.event.id)
     return doubt
 
 
-def _stranger(f: Facts, homes: list[Homes], owner: str | None) -> bool:
+def _stranger(f: Facts, homes: list[Homes], owner: str | None, *, bare: bool) -> bool:
     """Say whether neither the device nor the network is one that was ever good for these histories.
 
     A device that was enrolled more than a day ago is nobody's new telephone, unless somebody else has used it. Without
-    a verified device its client stands for it.
+    a verified device its client stands for it, unless the owner was never seen without one (`bare`).
     """
     event, device = f.event, f.device
     if device is not None:
@@ -277,11 +287,11 @@ def _stranger(f: Facts, homes: list[Homes], owner: str | None) -> bool:
         if event.dev_age is not None and event.dev_age >= _NEW_DEVICE_S and not others:
             return False
         # A carrier's or provider's customers are many: the system alone makes nobody familiar with a new device.
-        near = (f"i:{f.ip}", f"n:{f.net_key}")
+        near: tuple[str, ...] = (f"i:{f.ip}", f"n:{f.net_key}")
     else:
-        if f.client is not None and any(f"c:{f.client}" in one.at for one in homes):
+        if not bare and f.client is not None and any(f"c:{f.client}" in one.at for one in homes):
             return False
-        near = (f"i:{f.ip}", f"n:{f.net_key}", *((f.system,) if event.asn is not None else ()))
+        near = near_of(f)
     return not any(context in one.at for one in homes for context in near)
 
 

@@ -196,12 +196,14 @@ class Suspicion:
 class User:
     """A signed-in user."""
 
-    __slots__ = ("account", "ctx", "ctx_at", "first_good", "good_at", "homes", "hot", "seen", "suspicion")
+    __slots__ = ("account", "bare_at", "ctx", "ctx_at", "first_good", "good_at", "homes", "hot", "seen", "suspicion")
 
     def __init__(self) -> None:
         self.seen = 0
         self.hot = 0
         self.account: str | None = None
+        # When he was last good without a verified device.
+        self.bare_at = 0
         self.homes = Homes()
         self.good_at = 0
         self.first_good = 0
@@ -304,12 +306,40 @@ class Pair:
         self.browse: Browse | None = None
 
 
+class Carriers:
+    """Established people of a day: who came with a verified device, and who without."""
+
+    __slots__ = ("bare", "carried")
+
+    def __init__(self) -> None:
+        self.carried: Recent | None = None
+        self.bare: Recent | None = None
+
+    def add(self, key: str, now: int, *, carried: bool) -> None:
+        """Note how somebody came."""
+        if carried:
+            if self.carried is None:
+                self.carried = Recent(DAY)
+            self.carried.add(key, now)
+        else:
+            if self.bare is None:
+                self.bare = Recent(DAY)
+            self.bare.add(key, now)
+
+    def counts(self, now: int) -> tuple[int, int]:
+        """Return how many came with, and how many without."""
+        return (
+            0 if self.carried is None else self.carried.count(now),
+            0 if self.bare is None else self.bare.count(now),
+        )
+
+
 class ApiState:
     """One API and how its users use it."""
 
-    __slots__ = ("asked", "asked_alone", "busy", "by_users", "deny_users", "fail_at", "fail_mean", "fail_now", "gw",
-                 "hot", "items", "login", "lone_at", "lone_mean", "lone_now", "minutes", "mutating", "name",
-                 "objects", "objects_day", "objects_hour", "requests", "route", "runs", "seen", "sensitive",
+    __slots__ = ("asked", "asked_alone", "busy", "by_users", "carriers", "deny_users", "fail_at", "fail_mean",
+                 "fail_now", "gw", "hot", "items", "login", "lone_at", "lone_mean", "lone_now", "minutes", "mutating",
+                 "name", "objects", "objects_day", "objects_hour", "requests", "route", "runs", "seen", "sensitive",
                  "signup")  # fmt: skip
 
     def __init__(self) -> None:
@@ -333,6 +363,7 @@ class ApiState:
         self.minutes = Spread()
         self.runs = Spread()
         self.busy: dict[str, Recent] = {}
+        self.carriers: Carriers | None = None
         self.deny_users: Recent | None = None
         self.fail_at = 0
         self.fail_now = 0
