@@ -30,7 +30,6 @@ SHARED = 5
 WIDEN_RARE = 3
 WIDEN_POPULAR = 8
 _OF_FAULTS = frozenset({"replay", "bad_signature", "decrypt_failure", "app_analysis"})
-_SHADOWED = "over budget, so not enforced"
 _NOBODY = Subject()
 
 
@@ -161,8 +160,6 @@ class Decider:
             return None
         held = live.action if live is not None and mode is Mode.ENFORCE else None
         action, approval, guard = self._guarded(f, finding, subject, action, mode, held=held, paid=paid)
-        if guard is not None and guard.startswith(_SHADOWED):
-            mode = Mode.SHADOW
         if self._stands(pid, action, mode, now):
             return None
         ledger = self._in(mode)
@@ -245,7 +242,7 @@ class Decider:
             over = milder.broken or over
         if verdict.trip and self.guards.trip(name, f.now):
             self._incidents.append(_incident(f, finding, over))
-        return action, True, f"{_SHADOWED}: {over}, so a person decides"
+        return Action.ALERT, True, f"over budget: {over}, so a person decides"
 
     def _hit(self, f: Facts, subject: Subject) -> int:
         """Estimate how many established identities a subject matches where they are at home."""

@@ -2,7 +2,8 @@
 
 import pytest
 from haetae_fds import Decision, Engine
-from haetae_fds.decision import Action, Subject
+from haetae_fds.decision import Action, Mode, Subject
+from haetae_fds.delivery.effects import Live, effect_of
 from haetae_fds.facts import LOGIN, Facts
 from haetae_fds.finding import Detector, Finding, api_ref
 
@@ -91,3 +92,7 @@ def test_detector_that_flags_everything_trips_its_budget_and_touches_hardly_anyb
     assert engine.circuits()["everything"] == "open"
     assert acting(wrong)[-1].ts < incidents[0].ts + 1
     assert acting(made) == acting(wrong)
+    asked = [one for one in wrong if one.approval and one.mode is Mode.ENFORCE]
+    assert any("over budget" in one.why for one in asked)
+    assert len(asked) <= MOST, "what went over the budget waits for a person, but no flood of it"
+    assert {effect.kind for one in asked if (effect := effect_of(one, Live())) is not None} == {"ask"}
