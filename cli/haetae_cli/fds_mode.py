@@ -11,10 +11,7 @@ import time
 from collections import Counter
 
 from haetae_fds import Mode
-from haetae_fds.detectors.registry import DETECTORS
-from haetae_fds.io.modes import OVERALL, note, take_back
-from haetae_fds.models.roles import MODELS
-from haetae_fds.models.rulefile import RULE_NAME
+from haetae_fds.io.modes import DETECTOR_NAMES, OVERALL, has_switch, take_back, turn_mode
 from haetae_policy import Policy
 
 from haetae_cli.errors import InputInvalid
@@ -23,8 +20,6 @@ from haetae_cli.terminal import Terminal, printable
 
 MAX_MINUTES = 7 * 24 * 60
 _SHOWN = 10
-#: A decision that was on its way while the switch was turned is in the store by then.
-_SETTLE = 0.1
 
 
 def mode_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,17 +52,9 @@ def run_undo(args: argparse.Namespace) -> int:
 
 async def turn(store: FdsStore, *, detector: str | None, mode: Mode, by: str) -> tuple[Policy, ...]:
     """Set a mode; below `enforce`, end what acts. Returns the policies that ended."""
-    await store.modes.set(detector or OVERALL, mode)
-    now = now_ms()
-    await note(
-        store.ledger, by=by, action="fds-mode", target=detector or "fds", details={"mode": mode.value}, now_ms=now
+    return await turn_mode(
+        store.modes, store.policies, store.ledger, detector=detector, mode=mode, by=by, clock_ms=now_ms
     )
-    if mode is Mode.ENFORCE:
-        return ()
-    taken = await take_back(store.policies, store.ledger, detector=detector, since_ms=0, by=by, now_ms=now)
-    await asyncio.sleep(_SETTLE)
-    late = await take_back(store.policies, store.ledger, detector=detector, since_ms=now - 1000, by=by, now_ms=now_ms())
-    return (*taken, *(policy for policy in late if policy.mode == "enforce"))
 
 
 async def _turn(args: argparse.Namespace, detector: str | None, mode: Mode, terminal: Terminal) -> int:
@@ -118,9 +105,9 @@ def _tell(ended: tuple[Policy, ...], terminal: Terminal) -> None:
 
 
 def _known(detector: str | None) -> str | None:
-    names = {one.name for one in DETECTORS} | set(MODELS)
-    if detector is not None and detector not in names and not RULE_NAME.fullmatch(detector):
-        raise InputInvalid(f"no such detector: {printable(detector, most=60)}; there are {', '.join(sorted(names))}")
+    if detector is not None and not has_switch(detector):
+        names = ", ".join(sorted(DETECTOR_NAMES))
+        raise InputInvalid(f"no such detector: {printable(detector, most=60)}; there are {names}")
     return detector
 
 

@@ -43,6 +43,7 @@ API_FAULTS: Final[Mapping[str, str]] = {
     "form_twice": "a field came twice",
     "form_incomplete": "the form is not complete",
     "choose": "choose 1 to {most} policies",
+    "detector_unknown": "there is no such detector",
     "not_judged": "this cannot be judged",
     "changes_fast": "the policy changes faster than it can be taken back; the judgement is stored",
     "page_old": "the page is too old or not yours; load it again",

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from haetae_fds.event import Event
 from haetae_fds.io.feedback import Labels
+from haetae_fds.io.modes import Modes
 from haetae_policy.io.commands import Commands
 from haetae_policy.io.ledger import Ledger, Side
 from haetae_policy.io.refusals import Refusal, RefusalStore
@@ -76,6 +77,7 @@ def make_context(client: Redis, ring: TrafficRing, settings: Settings) -> Contex
         settings=settings,
         rules=rules,
         labels=Labels(Commands(client, deadline_s=5.0), prefix=settings.prefix),
+        modes=Modes(Commands(client, deadline_s=5.0), prefix=settings.prefix),
     )
 
 
@@ -105,6 +107,9 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "extend_policy": ("POST", "/v1/policies/{id}/extend", {"lasts_s": 900}),
     "except_policy": ("POST", "/v1/policies/{id}/except", {"reason": "customer called"}),
     "judge_policy": ("POST", "/v1/policies/{id}/verdict", {"word": "confirm"}),
+    "show_detection": ("GET", "/v1/detection", None),
+    "turn_detection": ("POST", "/v1/detection/mode", {"mode": "enforce"}),
+    "undo_detection": ("POST", "/v1/detection/undo", {"minutes": 5}),
     "preview_policy": ("POST", "/v1/policies/preview", POLICY),
     "policy_convergence": ("GET", "/v1/convergence/1", None),
     "list_pending": ("GET", "/v1/pending", None),

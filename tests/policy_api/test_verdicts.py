@@ -1,4 +1,4 @@
-"""Verdicts through the API: a false alarm ends its policy and teaches the fraud detection, a sweep all of its cause."""
+"""What people say to the fraud detection through the API: verdicts, the switch, undoing the last minutes."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +19,7 @@ from tests.policy_api.test_policy_endpoints import make_context
 
 CALLERS = {
     "ana": Caller(name="ana", role=Role.ANALYST),
+    "lead": Caller(name="lee", role=Role.APPROVER),
     "fds": Caller(name="stuffing", scopes=frozenset({WRITE})),
     "desk": Caller(name="support-desk", scopes=frozenset({JUDGE})),
 }
@@ -38,7 +39,10 @@ class Api:
         self.http, self.client = http, client
 
     async def send(self, who: str, path: str, document: dict[str, Any]) -> httpx.Response:
-        return await self.http.post(f"/v1/policies{path}", json=document, headers={"x-caller": who})
+        return await self.post(who, f"/v1/policies{path}", document)
+
+    async def post(self, who: str, path: str, document: dict[str, Any]) -> httpx.Response:
+        return await self.http.post(path, json=document, headers={"x-caller": who})
 
     async def decided(self, user: str, *, who: str = "fds", campaign: str = "stuffing-7") -> str:
         evidence = {"decision": f"fds_{user}", "subject": {"user": user}, "campaign": campaign}
@@ -107,3 +111,26 @@ async def test_what_a_person_made_cannot_be_judged(api: Api) -> None:
     answer = await api.send("ana", f"/{mine}/verdict", {"word": "false-alarm"})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "judged_person")
     assert await api.in_force() == {mine}
+
+
+async def test_switch_ends_what_machines_did_and_says_what_is_set(api: Api) -> None:
+    one, mine = await api.decided("u-1"), await api.decided("u-2", who="ana")
+    turned = await api.post("lead", "/v1/detection/mode", {"mode": "shadow"})
+    assert turned.json() == {"detector": None, "mode": "shadow", "ended": 1, "policies": [one]}
+    assert await api.in_force() == {mine}
+    assert (await api.post("lead", "/v1/detection/mode", {"mode": "off", "detector": "scanner"})).json()["ended"] == 0
+    shown = await api.http.get("/v1/detection", headers={"x-caller": "ana"})
+    assert shown.json() == {"mode": "shadow", "detectors": {"scanner": "off"}}
+
+
+async def test_last_minutes_are_undone_for_one_detector_or_for_all(api: Api) -> None:
+    one = await api.decided("u-1")
+    other = await api.post("lead", "/v1/detection/undo", {"minutes": 5, "detector": "scanner"})
+    assert (other.json()["ended"], await api.in_force()) == (0, {one})
+    undone = await api.post("lead", "/v1/detection/undo", {"minutes": 5})
+    assert (undone.json(), await api.in_force()) == ({"ended": 1, "policies": [one]}, set())
+
+
+async def test_switch_of_a_detector_that_there_is_not_is_refused(api: Api) -> None:
+    answer = await api.post("lead", "/v1/detection/mode", {"mode": "off", "detector": "no_such"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "detector_unknown")

@@ -6,8 +6,9 @@ policy feed travels; a worker that is down or busy does not delay that.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from haetae_policy import Policy, PolicyNotFound
@@ -18,11 +19,18 @@ from haetae_policy.io.store import EPOCH_BYTES, MAX_PAGE, PolicyStore
 from haetae_policy.model import SourceKind
 
 from haetae_fds.decision import Mode
+from haetae_fds.detectors.registry import DETECTORS
 from haetae_fds.io.keys import modes_key
+from haetae_fds.models.review import REVIEW
+from haetae_fds.models.roles import MODELS
+from haetae_fds.models.rulefile import RULE_NAME
 
 # A lot's identifiers fit in one entry of the audit trail.
 _LOT: Final = 400
 _ATTEMPTS: Final = 10
+#: A decision that was on its way while the switch was turned is in the store by then.
+_SETTLE: Final = 0.1
+DETECTOR_NAMES: Final = frozenset({*(one.name for one in DETECTORS), *MODELS, REVIEW})
 OVERALL: Final = "overall"
 CAUTION: Final = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
 
@@ -93,6 +101,33 @@ async def take_back(
         after = page.after
         if after is None or page.policies[-1].created_ms < since_ms:
             return tuple(taken)
+
+
+async def turn_mode(
+    modes: Modes,
+    store: PolicyStore,
+    ledger: Ledger,
+    *,
+    detector: str | None,
+    mode: Mode,
+    by: str,
+    clock_ms: Callable[[], int],
+) -> tuple[Policy, ...]:
+    """Set a mode; below `enforce`, end what acts. Returns the policies that ended. Raises StoreUnavailable."""
+    await modes.set(detector or OVERALL, mode)
+    now = clock_ms()
+    await note(ledger, by=by, action="fds-mode", target=detector or "fds", details={"mode": mode.value}, now_ms=now)
+    if mode is Mode.ENFORCE:
+        return ()
+    taken = await take_back(store, ledger, detector=detector, since_ms=0, by=by, now_ms=now)
+    await asyncio.sleep(_SETTLE)
+    late = await take_back(store, ledger, detector=detector, since_ms=now - 1000, by=by, now_ms=clock_ms())
+    return (*taken, *(policy for policy in late if policy.mode == "enforce"))
+
+
+def has_switch(detector: str) -> bool:
+    """Say whether there is a detector, a model or a rule of a file of this name."""
+    return detector in DETECTOR_NAMES or RULE_NAME.fullmatch(detector) is not None
 
 
 async def note(ledger: Ledger, *, by: str, action: str, target: str, details: Mapping[str, Any], now_ms: int) -> None:

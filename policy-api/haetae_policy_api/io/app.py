@@ -13,6 +13,7 @@ from haetae_policy_api.io.answers import documented, install_problems, json
 from haetae_policy_api.io.bodies import BodyLimit
 from haetae_policy_api.io.feed import Feed
 from haetae_policy_api.io.identify import Identify
+from haetae_policy_api.io.routes_detection import router as detection
 from haetae_policy_api.io.routes_policies import OBJECT, context_of
 from haetae_policy_api.io.routes_policies import router as policies
 from haetae_policy_api.io.routes_seeing import router as seeing
@@ -54,6 +55,7 @@ def make_app(
     install_problems(app)
     app.include_router(policies)
     app.include_router(seeing)
+    app.include_router(detection)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.add_api_route(
         "/readyz", _ready, operation_id="ready", response_class=Response, responses={**OBJECT, **documented()}

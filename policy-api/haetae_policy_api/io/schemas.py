@@ -128,6 +128,20 @@ class Verdict(Strict):
     same_cause: bool = False
 
 
+class Switch(Strict):
+    """The mode of one detector; without one, of all."""
+
+    mode: Literal["off", "shadow", "enforce"]
+    detector: Annotated[str, Field(max_length=64)] | None = None
+
+
+class Undo(Strict):
+    """Of one detector, without one of all; at most seven days."""
+
+    minutes: Annotated[int, Field(ge=1, le=10_080)]
+    detector: Annotated[str, Field(max_length=64)] | None = None
+
+
 class FieldProblem(BaseModel):
     """One field that is wrong: `code` is stable (`other` where there is none), `message` is for people."""
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from haetae_crypto.errors import KeyFormatInvalid
 from haetae_crypto.jwks import JwkSet, parse_jwks
 from haetae_fds.io.feedback import Labels
+from haetae_fds.io.modes import Modes
 from haetae_oidc.access_token import AccessTokenVerifier
 from haetae_oidc.token_policy import TokenPolicy
 from haetae_passport.io.gate import PassportGate
@@ -105,6 +106,7 @@ async def compose(options: Options, stack: AsyncExitStack) -> FastAPI:
     rules = settings.rules()
     store_settings = StoreSettings(prefix=settings.prefix, deadline_s=_STORE_S)
     ring = TrafficRing(most=settings.traffic_events, span_ms=settings.traffic_s * 1000)
+    commands = Commands(client, deadline_s=_STORE_S)
     context = Context(
         store=PolicyStore(client, store_settings, rules=rules),
         ledger=Ledger(client, store_settings, rules=rules),
@@ -113,7 +115,8 @@ async def compose(options: Options, stack: AsyncExitStack) -> FastAPI:
         traffic=ring,
         settings=settings,
         rules=rules,
-        labels=Labels(Commands(client, deadline_s=_STORE_S), prefix=settings.prefix),
+        labels=Labels(commands, prefix=settings.prefix),
+        modes=Modes(commands, prefix=settings.prefix),
         references=None if options.reference_key is None else ReferenceMaker(key=options.reference_key),
     )
     follower = EventFollower(

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from haetae_fds.io.feedback import Labels
+from haetae_fds.io.modes import Modes
 from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.refusals import RefusalStore
 from haetae_policy.io.store import EPOCH_BYTES, PolicyStore
@@ -18,7 +19,7 @@ from haetae_policy_api.traffic import RecentTraffic
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Everything a service function may use. `references` is None where the edges' key is not known here,
-    `labels` where no verdicts are taken.
+    `labels` and `modes` where nobody speaks to the fraud detection.
 
     `at_work`: batches that a request of this process is storing just now.
     """
@@ -32,6 +33,7 @@ class Context:
     rules: Rules
     references: ReferenceMaker | None = None
     labels: Labels | None = None
+    modes: Modes | None = None
     at_work: set[str] = field(default_factory=set)
 
 
