@@ -17,13 +17,14 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from haetae_fds import EngineSettings
+from haetae_fds import EngineSettings, Event
 from haetae_fds.alerts import Alert
 from haetae_fds.decision import Decision
 from haetae_fds.delivery.checkpoint import CheckpointInvalid
 from haetae_fds.io.alert_log import alert_log
 from haetae_fds.io.alerts import SlackSink, log_alert
 from haetae_fds.io.checkpoints import CheckpointFolder
+from haetae_fds.io.event_files import EventFiles
 from haetae_fds.io.metrics import FdsMetrics, side_port
 from haetae_fds.io.run import RunSettings, fds_process
 from haetae_fds.io.watch import Watch, incident_of
@@ -36,6 +37,7 @@ from haetae_cli.signals import run_until_stopped
 
 MAX_SHARDS = 64
 MAX_WEBHOOK = 4096
+_FLUSH_SECONDS = 5.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +49,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", default=PREFIX, metavar="TEXT", help=f"of names in the store (default: {PREFIX})")
     parser.add_argument("--name", metavar="TEXT", help="of this worker (default: host and process)")
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve /metrics, /healthz, /readyz there")
+    parser.add_argument(
+        "--events", type=Path, metavar="DIR", help="keep the events too, a file a day for 30 days, to train from"
+    )
     settings_arguments(parser)
     model_arguments(parser)
     parser.add_argument("--slack-webhook-file", type=Path, metavar="FILE", help="send spike alerts there too")
@@ -93,8 +98,9 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
 
         try:
             watch = Watch(CheckpointFolder(args.state / "alerts"), *sinks, clock_ms=_now_ms)
+            kept = None if args.events is None else EventFiles(args.events, clock_ms=_now_ms)
             process = await held.enter_async_context(
-                fds_process(run_settings, new_engine=new_engine, also=watch.observe, tell=tell)
+                fds_process(run_settings, new_engine=new_engine, also=_both(watch, kept), tell=tell)
             )
         except (CheckpointInvalid, OSError, ValueError) as error:
             raise CannotStart(f"the worker cannot start: {error}") from error
@@ -105,13 +111,35 @@ async def _serve(args: argparse.Namespace, settings: EngineSettings) -> int:
                 await held.enter_async_context(side_port(process, metrics, host=host, port=port))
             except OSError as error:
                 raise CannotStart(f"--metrics {args.metrics}: {error.strerror or error}") from error
-        keeping = asyncio.create_task(watch.keep())
+        beside = [asyncio.create_task(watch.keep())]
+        if kept is not None:
+            held.callback(kept.close)
+            beside.append(asyncio.create_task(_flush(kept)))
         try:
             await process.run()
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
     return 0
+
+
+def _both(watch: Watch, kept: EventFiles | None) -> Callable[[Event], None]:
+    """Whoever sees every event beside the engine."""
+    if kept is None:
+        return watch.observe
+
+    def see(event: Event) -> None:
+        watch.observe(event)
+        kept.write(event)
+
+    return see
+
+
+async def _flush(kept: EventFiles) -> None:
+    while True:
+        await asyncio.sleep(_FLUSH_SECONDS)
+        kept.flush()
 
 
 def _now_ms() -> int:

@@ -19,6 +19,7 @@ from haetae_fds.event import MAX_INTEGER, Event, EventInvalid, made_of, read_fie
 
 MAX_LINE: Final = 16_384
 _NAMES: Final = frozenset(field.name for field in fields(Event))
+_SORTED: Final = tuple(sorted(_NAMES))
 
 
 def read_flat(line: str | bytes) -> Event:
@@ -76,4 +77,4 @@ _ASN: Final = re.compile(r"(?i:AS)?[0-9]{1,10}")
 
 def flat(event: Event) -> dict[str, object]:
     """Return the event as an object without its nulls."""
-    return {name: value for name in sorted(_NAMES) if (value := getattr(event, name)) is not None}
+    return {name: value for name in _SORTED if (value := getattr(event, name)) is not None}
