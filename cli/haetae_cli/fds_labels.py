@@ -10,15 +10,17 @@ import sys
 from typing import Any
 
 import orjson
-from haetae_fds.io.feedback import Label
+from haetae_fds.io.feedback import Label, Tally, tally
 from haetae_policy import Policy, PolicyInvalid, PolicyNotFound, parse_policy_id
 
 from haetae_cli.fds_store import FdsStore, open_fds
+from haetae_cli.terminal import Terminal, printable
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument("--since", type=int, default=0, metavar="MS", help="given since then, Unix milliseconds")
+    parser.add_argument("--summary", action="store_true", help="how often each detector was right, and who agreed")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,6 +30,9 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     async with open_fds(args.redis, args.state) as store:
+        if args.summary:
+            _show(await tally(store.labels, since_ms=args.since), Terminal.standard())
+            return 0
         entry, lost = f"{max(0, args.since)}-0", 0
         while found := await store.labels.after(entry):
             for entry, label in found:  # noqa: B007 - the last one is where to go on
@@ -40,6 +45,16 @@ async def _run(args: argparse.Namespace) -> int:
     if lost:
         print(f"{lost} labels could not be read", file=sys.stderr)
     return 0
+
+
+def _show(found: dict[str, Tally], terminal: Terminal) -> None:
+    head = ("detector", "confirmed", "false alarms", "right", "judged by two", "agreed")
+    rows = [
+        (printable(name), str(one.confirmed), str(one.false_alarms), f"{100 * (one.precision or 0.0):.1f} %",
+         str(one.twice), str(one.agreed))
+        for name, one in found.items()
+    ]  # fmt: skip
+    terminal.table([head, *rows])
 
 
 def verdict(label: Label, policy: Policy | None) -> dict[str, Any]:

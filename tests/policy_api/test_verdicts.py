@@ -120,7 +120,17 @@ async def test_switch_ends_what_machines_did_and_says_what_is_set(api: Api) -> N
     assert await api.in_force() == {mine}
     assert (await api.post("lead", "/v1/detection/mode", {"mode": "off", "detector": "scanner"})).json()["ended"] == 0
     shown = await api.http.get("/v1/detection", headers={"x-caller": "ana"})
-    assert shown.json() == {"mode": "shadow", "detectors": {"scanner": "off"}}
+    assert shown.json() == {"mode": "shadow", "detectors": {"scanner": "off"}, "judged": {}}
+
+
+async def test_detectors_show_how_people_judged_them_and_whether_they_agree(api: Api) -> None:
+    ids = [await api.decided(f"u-{number}", campaign=f"c-{number}") for number in range(4)]
+    said = [(0, "ana", "confirm"), (0, "lead", "confirm"), (1, "ana", "confirm"), (1, "lead", "false-alarm")]
+    for number, who, word in [*said, (2, "ana", "false-alarm"), (2, "ana", "confirm"), (3, "desk", "false-alarm")]:
+        await api.send(who, f"/{ids[number]}/verdict", {"word": word})
+    shown = (await api.http.get("/v1/detection", headers={"x-caller": "ana"})).json()
+    judged = {"confirmed": 2, "false_alarms": 2, "twice": 2, "agreed": 1, "precision": 0.5}
+    assert shown["judged"] == {"stuffing": judged}
 
 
 async def test_last_minutes_are_undone_for_one_detector_or_for_all(api: Api) -> None:

@@ -98,6 +98,46 @@ class Labels:
         return [(name.decode("ascii"), _read(fields)) for name, fields in raw]
 
 
+@dataclass(slots=True)
+class Tally:
+    """How one detector was judged, by the last word on each decision. `twice`: decisions that at least two reviewers
+    judged; `agreed`: those on which their last words are the same.
+    """
+
+    confirmed: int = 0
+    false_alarms: int = 0
+    twice: int = 0
+    agreed: int = 0
+
+    @property
+    def precision(self) -> float | None:
+        """The share that was right, None where nothing was judged."""
+        judged = self.confirmed + self.false_alarms
+        return self.confirmed / judged if judged else None
+
+
+async def tally(labels: Labels, *, since_ms: int) -> dict[str, Tally]:
+    """Count the labels since then, by detector. Raises haetae_policy.StoreUnavailable."""
+    said: dict[tuple[str, str], dict[str, Word]] = {}
+    entry = f"{max(0, since_ms)}-0"
+    while page := await labels.after(entry):
+        entry = page[-1][0]
+        for _, label in page:
+            if label is not None:
+                words = said.setdefault((label.detector, label.policy_id), {})
+                words.pop(label.by, None)
+                words[label.by] = label.word
+    found: dict[str, Tally] = {}
+    for (detector, _), words in sorted(said.items()):
+        one = found.setdefault(detector, Tally())
+        *_, last = words.values()
+        one.confirmed += last is Word.CONFIRM
+        one.false_alarms += last is Word.FALSE_ALARM
+        one.twice += len(words) > 1
+        one.agreed += len(words) > 1 and len(set(words.values())) == 1
+    return found
+
+
 async def give_feedback(
     store: PolicyStore, labels: Labels, *, policy_id: str, word: Word, by: str, now_ms: int, sweep: bool = False
 ) -> Given:

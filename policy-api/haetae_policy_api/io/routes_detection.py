@@ -16,8 +16,10 @@ router = APIRouter(prefix="/v1/detection", route_class=GuardedRoute)
 
 @router.get("", operation_id="show_detection", response_class=Response, responses={**OBJECT, **documented()})
 async def show_detection(request: Request, caller: Admitted) -> Response:
-    """What is set above the workers' own settings, for everything (`mode`, null where nothing is) and by detector."""
-    return json(await detection.show(context_of(request)))
+    """What is set above the workers' own settings, for everything (`mode`, null where nothing is) and by detector; and
+    how people judged detectors in the last seven days.
+    """
+    return json(await detection.show(context_of(request), now_ms=now_ms()))
 
 
 @router.post(

@@ -5,9 +5,11 @@ milliseconds.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from haetae_fds.decision import Mode
+from haetae_fds.io.feedback import tally
 from haetae_fds.io.modes import OVERALL, Modes, has_switch, take_back, turn_mode
 from haetae_policy.model import Policy
 
@@ -17,12 +19,18 @@ from haetae_policy_api.roles import Caller
 from haetae_policy_api.service.context import Context
 
 _NAMED: Final = 500
+_WEEK_MS: Final = 7 * 86_400_000
 
 
-async def show(context: Context) -> dict[str, Any]:
-    """Return what is set."""
+async def show(context: Context, *, now_ms: int) -> dict[str, Any]:
+    """Return what is set, and how detectors were judged in the last seven days."""
     found = {name: mode.value for name, mode in (await _modes(context).read()).items()}
-    return {"mode": found.pop(OVERALL, None), "detectors": dict(sorted(found.items()))}
+    judged = {} if context.labels is None else await tally(context.labels, since_ms=now_ms - _WEEK_MS)
+    return {
+        "mode": found.pop(OVERALL, None),
+        "detectors": dict(sorted(found.items())),
+        "judged": {name: {**asdict(one), "precision": one.precision} for name, one in judged.items()},
+    }
 
 
 async def turn(

@@ -124,6 +124,8 @@ async def test_block_is_explained_called_a_false_alarm_and_not_made_again(tmp_pa
         assert (code, json.loads(out)["detector"]) == (0, "stuffing_from_address")
         code, out, _ = await world.haetae("feedback", policy.id, "false-alarm", "--by", "mina")
         assert (code, "the policy was taken back" in out) == (0, True)
+        code, out, _ = await world.haetae("labels", "--summary")
+        assert (code, re.search(r"stuffing_from_address +0 +1 +0.0 % +0 +0", out) is not None) == (0, True), out
         await world.policies(0)
         async with asyncio.timeout(20):
             # The worker hears of it within a moment, between two events; until then the decision still stands for it.
