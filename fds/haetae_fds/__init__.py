@@ -5,7 +5,7 @@ from haetae_fds.engine import Engine
 from haetae_fds.errors import SettingsInvalid, StateUnreadable
 from haetae_fds.event import SCHEMA_VERSION, Event, EventInvalid, decode_event, encode_event
 from haetae_fds.finding import Detector, Finding, Scorer
-from haetae_fds.flat import read_flat
+from haetae_fds.flat import event_of, read_flat
 from haetae_fds.replay import Replay, explain
 from haetae_fds.settings import DetectorSettings, EngineSettings, read_settings
 from haetae_fds.words import (
@@ -45,6 +45,7 @@ __all__ = [
     "Subject",
     "decode_event",
     "encode_event",
+    "event_of",
     "explain",
     "read_flat",
     "read_settings",
