@@ -9,9 +9,8 @@ from haetae_policy.audit import AuditHead, parse_anchor, verify_chain
 from haetae_policy.errors import AuditBroken
 from haetae_policy.model import format_time
 
-from haetae_cli.blocks import Blocks, open_blocks, said
+from haetae_cli.blocks import Blocks, open_blocks, said, store_url
 from haetae_cli.errors import InputInvalid
-from haetae_cli.policy import store_url
 from haetae_cli.terminal import Terminal, printable
 
 

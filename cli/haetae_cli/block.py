@@ -15,9 +15,8 @@ from haetae_policy import AddressInvalid, Policy, address_key
 from haetae_policy.model import format_time
 
 from haetae_cli.api_blocks import TerminalBlocks, open_api_blocks
-from haetae_cli.blocks import open_blocks
+from haetae_cli.blocks import open_blocks, store_url
 from haetae_cli.errors import InputInvalid
-from haetae_cli.policy import store_url
 from haetae_cli.state import StateDirectory, default_state
 from haetae_cli.terminal import Terminal, printable
 

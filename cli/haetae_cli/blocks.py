@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from haetae_policy import (
     Policy,
@@ -32,6 +33,7 @@ from haetae_policy.io.workers import InForce, WorkerReports
 from haetae_policy.model import format_time
 
 from haetae_cli.errors import BlockRefused
+from haetae_cli.state import StateDirectory, default_state
 
 PREFIX = "haetae:"
 TOUR_SECONDS = 60
@@ -42,6 +44,12 @@ _REFUSED = {
     "ended": "the policy has ended",
     "missing": "there is no such policy",
 }
+
+
+def store_url(given: str | None, state: Path | None) -> str:
+    """The store that was named, or that of the running stack."""
+    url = given or os.environ.get("HAETAE_REDIS_URL")
+    return url or StateDirectory(state or default_state()).running().redis_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,44 +1,62 @@
 """``haetae fds``: fraud detection at the terminal.
 
 ``replay FILE`` prints the decisions that recorded events cause, one JSON object a line, in the events' own time.
-Rules kept: standard output carries decisions only; counts go to standard error.
+Rules kept: standard output carries decisions only; counts go to standard error; only the command that was asked for is
+imported.
 """
 
 import argparse
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import IO, TextIO
+from types import ModuleType
+from typing import IO, Any, TextIO
 
 import orjson
 from haetae_fds import EngineSettings, Replay, SettingsInvalid, read_settings
 
-from haetae_cli import (
-    fds_evaluate,
-    fds_explain,
-    fds_feedback,
-    fds_labels,
-    fds_mode,
-    fds_models,
-    fds_run,
-    fds_train,
-    fds_worlds,
-)
 from haetae_cli.errors import CliError
 from haetae_cli.fds_files import engine_maker, lines_of, model_arguments, settings_arguments
 from haetae_cli.protected import read_protected
 
 READY = b'{"ready": true}\n'
+#: Each command: its module, what declares its options, what it is for.
 _PEOPLE = {
-    "mode": fds_mode.run_mode,
-    "undo": fds_mode.run_undo,
-    "explain": fds_explain.run,
-    "feedback": fds_feedback.run,
-    "labels": fds_labels.run,
+    "mode": ("fds_mode", "mode_arguments", "switch detection off, to shadow or to enforce, or show what is set"),
+    "undo": ("fds_mode", "undo_arguments", "take back what was decided in the last minutes"),
+    "explain": ("fds_explain", "arguments", "why a decision was made"),
+    "feedback": ("fds_feedback", "arguments", "say that a policy was right, or a false alarm"),
+    "labels": ("fds_labels", "arguments", "what was said about decisions, as lines to train from"),
 }
-_LEARNING = {"train": fds_train.run_train, "propose": fds_train.run_propose}
+_OTHERS = {
+    "train": ("fds_train", "train_arguments", "train a model from recorded events and labels"),
+    "propose": ("fds_train", "propose_arguments", "propose rules from confirmed attacks"),
+    "models": ("fds_models", "arguments", "list models and what they may do; promote, retire"),
+    "evaluate": ("fds_evaluate", "arguments", "score the engine on recorded events with labels"),
+    "worlds": ("fds_worlds", "arguments", "score the engine in simulated worlds, closed loop"),
+    "run": ("fds_run", "arguments", "run one worker process"),
+}
+_ENGINES = frozenset({"train", "propose", "evaluate", "run"})
+_RUNS = {"mode": "run_mode", "undo": "run_undo", "train": "run_train", "propose": "run_propose"}
+
+
+class LateParser(argparse.ArgumentParser):
+    """A command whose options are declared when it was asked for: all modules together take longer to import than the
+    switch takes to turn.
+    """
+
+    declare: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As its parent, once the options are declared."""
+        if self.declare is not None:
+            declare, self.declare = self.declare, None
+            declare(self)
+        return super().parse_known_args(args, namespace)
 
 
 class FdsRefused(CliError):
@@ -47,7 +65,7 @@ class FdsRefused(CliError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=LateParser)
     replay = commands.add_parser("replay", help="print the decisions that recorded events cause")
     replay.add_argument(
         "file", nargs="?", default="-", metavar="FILE", help="events, one JSON object a line; - is stdin"
@@ -61,44 +79,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("--train", action="store_true", help="learn from FILE as harmless traffic, deciding nothing")
     settings_arguments(replay)
     model_arguments(replay)
-    fds_train.train_arguments(commands.add_parser("train", help="train a model from recorded events and labels"))
-    fds_train.propose_arguments(commands.add_parser("propose", help="propose rules from confirmed attacks"))
-    fds_models.arguments(commands.add_parser("models", help="list models and what they may do; promote, retire"))
-    fds_evaluate.arguments(commands.add_parser("evaluate", help="score the engine on recorded events with labels"))
-    fds_worlds.arguments(commands.add_parser("worlds", help="score the engine in simulated worlds, closed loop"))
-    fds_run.arguments(commands.add_parser("run", help="run one worker process"))
-    _people(commands)
-
-
-def _people(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare what people do to a running fraud detection."""
-    common = argparse.ArgumentParser(add_help=False)
+    for name, (module, declare, what) in _OTHERS.items():
+        _late(commands.add_parser(name, help=what), module, declare)
+    common = LateParser(add_help=False)
     common.add_argument("--redis", metavar="URL", help="the store (default: $HAETAE_REDIS_URL, else the local stack's)")
     common.add_argument("--state", type=Path, metavar="DIR", help="the local stack (default: .haetae)")
-    for name, declare, what in (
-        ("mode", fds_mode.mode_arguments, "switch detection off, to shadow or to enforce, or show what is set"),
-        ("undo", fds_mode.undo_arguments, "take back what was decided in the last minutes"),
-        ("explain", fds_explain.arguments, "why a decision was made"),
-        ("feedback", fds_feedback.arguments, "say that a policy was right, or a false alarm"),
-        ("labels", fds_labels.arguments, "what was said about decisions, as lines to train from"),
-    ):
-        declare(commands.add_parser(name, parents=[common], help=what))
+    for name, (module, declare, what) in _PEOPLE.items():
+        _late(commands.add_parser(name, parents=[common], help=what), module, declare)
+
+
+def _late(parser: LateParser, module: str, declare: str) -> None:
+    parser.declare = partial(_declare, module, declare)
+
+
+def _declare(module: str, declare: str, parser: argparse.ArgumentParser) -> None:
+    getattr(_module(module), declare)(parser)
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"haetae_cli.{name}")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; return the exit code."""
-    if args.what in _PEOPLE:
-        return _PEOPLE[args.what](args)
-    if args.what == "run":
-        return fds_run.run(args, _settings(args))
-    if args.what in _LEARNING:
-        return _LEARNING[args.what](args, _settings(args))
-    if args.what == "models":
-        return fds_models.run(args)
-    if args.what == "evaluate":
-        return fds_evaluate.run(args, _settings(args))
-    if args.what == "worlds":
-        return fds_worlds.run(args)
+    if args.what != "replay":
+        module, _, _ = {**_PEOPLE, **_OTHERS}[args.what]
+        command = getattr(_module(module), _RUNS.get(args.what, "run"))
+        return int(command(args, _settings(args)) if args.what in _ENGINES else command(args))
     replay = Replay(engine_maker(args, _settings(args))())
     # Nearly everything the engine makes lives long; looking through it for garbage often is wasted time.
     gc.set_threshold(50_000, 20, 100)

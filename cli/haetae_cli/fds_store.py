@@ -15,9 +15,8 @@ from haetae_policy.io.ledger import Ledger
 from haetae_policy.io.store import PolicyStore, StoreSettings
 from haetae_policy.io.workers import WorkerReports
 
-from haetae_cli.blocks import PREFIX, said
+from haetae_cli.blocks import PREFIX, said, store_url
 from haetae_cli.errors import BlockRefused, InputInvalid
-from haetae_cli.policy import store_url
 
 _DEADLINE = 2.0
 

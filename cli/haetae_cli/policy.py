@@ -14,7 +14,7 @@ from haetae_policy.io.backup import export_lines, import_lines
 from haetae_policy.io.store import EPOCH_BYTES
 
 from haetae_cli.api_blocks import open_api_blocks
-from haetae_cli.blocks import open_blocks, said
+from haetae_cli.blocks import open_blocks, said, store_url
 from haetae_cli.errors import InputInvalid
 from haetae_cli.state import StateDirectory, default_state
 from haetae_cli.terminal import Terminal, printable
@@ -48,12 +48,6 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_decide(args, Terminal.standard()))
     url = store_url(args.redis, args.state)
     return asyncio.run(_export(url) if args.verb == "export" else _import(url, args.file, args.by or getpass.getuser()))
-
-
-def store_url(given: str | None, state: Path | None) -> str:
-    """The store that was named, or that of the running stack."""
-    url = given or os.environ.get("HAETAE_REDIS_URL")
-    return url or StateDirectory(state or default_state()).running().redis_url
 
 
 async def _decide(args: argparse.Namespace, terminal: Terminal) -> int:
