@@ -67,16 +67,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=LateParser)
     replay = commands.add_parser("replay", help="print the decisions that recorded events cause")
-    replay.add_argument(
-        "file", nargs="?", default="-", metavar="FILE", help="events, one JSON object a line; - is stdin"
-    )
+    replay.add_argument("file", nargs="?", metavar="FILE", help="events, one JSON object a line (default: -, stdin)")
     replay.add_argument(
         "--interactive",
         action="store_true",
-        help='after each event of stdin, answer with its decisions and a line {"ready": true}; FILE, if given with '
-        "--train, is learned from first",
+        help='after each event of stdin, answer with its decisions and a line {"ready": true}',
     )
-    replay.add_argument("--train", action="store_true", help="learn from FILE as harmless traffic, deciding nothing")
+    replay.add_argument(
+        "--train",
+        nargs="?",
+        const="",
+        metavar="PLAIN",
+        help="learn from harmless traffic first, deciding nothing; without PLAIN, from FILE, or from stdin",
+    )
     settings_arguments(replay)
     model_arguments(replay)
     for name, (module, declare, what) in _OTHERS.items():
@@ -109,15 +112,17 @@ def run(args: argparse.Namespace) -> int:
     replay = Replay(engine_maker(args, _settings(args))())
     # Nearly everything the engine makes lives long; looking through it for garbage often is wasted time.
     gc.set_threshold(50_000, 20, 100)
-    if args.train and (args.file != "-" or not args.interactive):
-        with _source(args.file) as source:
+    plain, recorded = (args.train or args.file, None) if args.train == "" else (args.train, args.file)
+    if plain is not None or (args.train is not None and not args.interactive):
+        with _source(plain or "-") as source:
             for line in filter(bytes.strip, lines_of(source)):
                 replay.train(line)
     if args.interactive:
-        _interact(replay, _standard(sys.stdin, "input"), _standard(sys.stdout, "output"))
-    elif not args.train:
+        learns = args.train is not None and plain is None
+        _interact(replay, _standard(sys.stdin, "input"), _standard(sys.stdout, "output"), learns=learns)
+    elif args.train is None or recorded is not None:
         answers = _standard(sys.stdout, "output")
-        with _source(args.file) as source:
+        with _source(recorded or "-") as source:
             for decision in replay.lines(filter(bytes.strip, lines_of(source))):
                 answers.write(decision.to_json() + b"\n")
         answers.flush()
@@ -126,11 +131,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _interact(replay: Replay, source: IO[bytes], answers: IO[bytes]) -> None:
+def _interact(replay: Replay, source: IO[bytes], answers: IO[bytes], *, learns: bool) -> None:
     for line in lines_of(source):
         # Who sends an empty line waits for the answer as well.
-        for decision in replay.line(line) if line.strip() else ():
-            answers.write(decision.to_json() + b"\n")
+        if learns and line.strip():
+            replay.train(line)
+        elif line.strip():
+            for decision in replay.line(line):
+                answers.write(decision.to_json() + b"\n")
         answers.write(READY)
         answers.flush()
 

@@ -64,6 +64,32 @@ def test_each_event_is_answered_before_the_next_is_given(tmp_path: Path) -> None
     assert [answer["detector"] for answer in answers] == ["stuffing_from_address"]
 
 
+def test_plain_traffic_is_learned_from_before_a_recording_in_whatever_order_they_are_named(tmp_path: Path) -> None:
+    plain, file = tmp_path / "plain.jsonl", tmp_path / "events.jsonl"
+    plain.write_text(json.dumps({**EVENTS[0], "id": "h", "ts": EVENTS[0]["ts"], "auth": None, "acct": None}) + "\n")
+    file.write_text("\n".join(json.dumps(event) for event in EVENTS))
+    seen = []
+    for words in ([file], [file, "--train"], ["--train", file], ["--train", plain, file], [file, "--train", plain]):
+        done = subprocess.run(
+            command(*map(str, words)), capture_output=True, text=True, check=True, timeout=30, stdin=subprocess.DEVNULL
+        )
+        made = [json.loads(line) for line in done.stdout.splitlines()]
+        seen.append([(one["detector"], len(one["events"])) for one in made])
+    cold, alone, also_alone, first, last = seen
+    assert alone == also_alone == []
+    assert first == last == [("stuffing_from_address", 8)]
+    assert cold == [("stuffing_from_address", 16)], "limits are doubled where nothing was learnt"
+
+
+def test_conversation_that_only_trains_decides_nothing() -> None:
+    lines = "".join(json.dumps(event) + "\n" for event in EVENTS)
+    done = subprocess.run(
+        command("--train", "--interactive"), input=lines, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == '{"ready": true}\n' * len(EVENTS)
+    assert json.loads(done.stderr)["events"]["used"] == len(EVENTS)
+
+
 def test_empty_and_broken_lines_are_answered_too() -> None:
     lines = "\n".join(["", "nonsense", "  ", json.dumps(EVENTS[0])]) + "\n"
     done = subprocess.run(command("--interactive"), input=lines, capture_output=True, text=True, check=True, timeout=30)
