@@ -16,6 +16,7 @@ from haetae_oidc import AccessToken, DpopNonces
 from haetae_passport import CallContext, Risk
 from haetae_policy import ApiFacts, Facts, Verdict
 
+from haetae_edge.blast_radius import BlastRadius
 from haetae_edge.errors import EdgeError
 from haetae_edge.fingerprint import Fingerprints
 
@@ -178,14 +179,25 @@ class Policies(Protocol):
         """Whether all policies were known at least once. Before, an empty table says nothing."""
         ...
 
+    @property
+    def radius(self) -> BlastRadius:
+        """What machines may still refuse in this worker."""
+        ...
+
     def check_early(self, ip: int, api: ApiFacts, now_ms: int) -> Verdict | None:
         """What address and API alone decide."""
         ...
 
     def check(
-        self, facts: Facts, api: ApiFacts, now_ms: int, *, observed: list[Verdict] | None = None
+        self,
+        facts: Facts,
+        api: ApiFacts,
+        now_ms: int,
+        *,
+        observed: list[Verdict] | None = None,
+        machines: bool = True,
     ) -> Verdict | None:
-        """What everything known of the caller decides."""
+        """What everything known of the caller decides; without `machines`, what people alone decided."""
         ...
 
     def within_rate(self, verdict: Verdict, now_ms: int) -> bool:

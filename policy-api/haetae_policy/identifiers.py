@@ -35,6 +35,11 @@ def format_policy_id(pid: int) -> str:
     return PREFIX + "".join([_PAIRS[pid >> shift & 1023] for shift in range(120, -1, -10)])
 
 
+def made_at_ms(pid: int) -> int:
+    """Return when the policy of a 128-bit integer was made, Unix milliseconds."""
+    return pid >> 80
+
+
 def parse_policy_id(text: str) -> int:
     """Return the 128-bit integer of a canonical identifier; raises PolicyInvalid otherwise."""
     if len(text) == _LENGTH and text.startswith(PREFIX):

@@ -130,11 +130,18 @@ class PolicyTable:
         return left
 
     def check(
-        self, facts: Facts, api: ApiFacts, now_ms: int, *, observed: list[Verdict] | None = None
+        self,
+        facts: Facts,
+        api: ApiFacts,
+        now_ms: int,
+        *,
+        observed: list[Verdict] | None = None,
+        machines: bool = True,
     ) -> Verdict | None:
         """Return the policy to enforce on this request, or None. Needs everything known about the caller.
 
-        `now_ms` is Unix milliseconds. Policies that match without being enforced are appended to `observed`.
+        `now_ms` is Unix milliseconds. Policies that match without being enforced are appended to `observed`; with
+        `machines` False, those that machines made are among them.
         """
         index = self._rows.index
         heads: list[int] = []
@@ -154,7 +161,7 @@ class PolicyTable:
         if not heads:
             return None
         hits = self._matching(heads, facts, api, now_ms, UNTRUSTED if facts.trusted else 0)
-        return self._decide(hits, facts, observed) if hits else None
+        return self._decide(hits, facts, observed, machines=machines) if hits else None
 
     def check_early(
         self, ip: int, api: ApiFacts, now_ms: int, *, observed: list[Verdict] | None = None
@@ -263,7 +270,9 @@ class PolicyTable:
                 return False
         return True
 
-    def _decide(self, hits: list[int], facts: Facts, observed: list[Verdict] | None) -> Verdict | None:
+    def _decide(
+        self, hits: list[int], facts: Facts, observed: list[Verdict] | None, *, machines: bool = True
+    ) -> Verdict | None:
         best: Verdict | None = None
         best_hard: Verdict | None = None
         excepted = False
@@ -273,7 +282,8 @@ class PolicyTable:
             action = verdict.action
             if verdict.machine and self._exempt and action is not _ALLOW and self._is_exempt(slot, facts.ip):
                 continue
-            if verdict.shadow or action is _ALLOW or action is _OBSERVE:
+            idle = verdict.machine and not machines
+            if verdict.shadow or action is _ALLOW or action is _OBSERVE or idle:
                 excepted = excepted or (action is _ALLOW and not verdict.shadow)
                 if observed is not None:
                     observed.append(verdict)

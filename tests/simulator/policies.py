@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from haetae_edge.blast_radius import BlastRadius
 from haetae_policy import ApiFacts, Facts, PolicyTable, Record, TokenBuckets, Verdict
 from haetae_policy.changes import Put
 
@@ -14,6 +15,7 @@ class MemoryPolicies:
         self.listener: Callable[[], None] | None = None
         self._table = PolicyTable()
         self._buckets = TokenBuckets()
+        self.radius = BlastRadius(started_ms=0)
         for record in records:
             self.put(record)
 
@@ -28,10 +30,16 @@ class MemoryPolicies:
         return self._table.check_early(ip, api, now_ms)
 
     def check(
-        self, facts: Facts, api: ApiFacts, now_ms: int, *, observed: list[Verdict] | None = None
+        self,
+        facts: Facts,
+        api: ApiFacts,
+        now_ms: int,
+        *,
+        observed: list[Verdict] | None = None,
+        machines: bool = True,
     ) -> Verdict | None:
-        """What everything known of the caller decides."""
-        return self._table.check(facts, api, now_ms, observed=observed)
+        """What everything known of the caller decides; without `machines`, what people alone decided."""
+        return self._table.check(facts, api, now_ms, observed=observed, machines=machines)
 
     def within_rate(self, verdict: Verdict, now_ms: int) -> bool:
         """Take one token."""

@@ -6,7 +6,7 @@ for, a second factor that was right is that proof.
 
 Everything is in memory; nothing is asked while a request waits. With the feed down, what is known stays in force until
 it expires; a worker that never knew the policies refuses. Only verified identities are subjects: a forged device id
-cannot get its owner blocked.
+cannot get its owner blocked. What machines may refuse is bounded here once more (`blast_radius`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import ClassVar, Literal
 
 from haetae_fds import AuthOutcome
 from haetae_policy import Action, ApiFacts, Facts, Verdict
+from haetae_policy.identifiers import made_at_ms
 from haetae_policy.model import RANK
 
 from haetae_edge.auth_report import NOTHING, AuthReport
+from haetae_edge.blast_radius import CHALLENGE_COST
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Caller, Exchange, Response, Send
 from haetae_edge.filter import BuildContext, Phase, Steps
@@ -27,6 +29,7 @@ from haetae_edge.fingerprint import Fingerprints
 from haetae_edge.services import Policies, required
 
 _ESTABLISHED_SECONDS = 86_400
+_COSTS = {Action.BLOCK: 1.0, Action.CHALLENGE: CHALLENGE_COST}
 #: Step-up authentication challenge (RFC 9470 section 3).
 _STEP_UP = (b"www-authenticate", b'Bearer error="insufficient_user_authentication"')
 
@@ -131,15 +134,48 @@ class _Enforcer:
     def _verdict(
         self, exchange: Exchange, now_ms: int, observed: list[Verdict], report: AuthReport = NOTHING
     ) -> Verdict | None:
-        """The strictest word. Who shows a token beside a certificate is two clients, and policies may name either."""
+        """The strictest word, people's alone where machines have refused too many callers already."""
         caller = exchange.caller
-        verdict = self._verdict_on(exchange, caller.client, now_ms, observed, report)
+        name = caller.user or caller.owner or caller.device or caller.service
+        verdict = self._strictest(exchange, now_ms, observed, report)
+        if name is None or not self._is_established(caller):
+            return verdict
+        radius = self._policies.radius
+        radius.note(name, now_ms)
+        cost = _COSTS.get(verdict.action) if verdict is not None and verdict.machine else None
+        if verdict is None or cost is None:
+            return verdict
+        if radius.allows(name, cost=cost, made_ms=made_at_ms(verdict.pid), now_ms=now_ms):
+            return verdict
+        observed.clear()
+        return self._strictest(exchange, now_ms, observed, report, machines=False)
+
+    def _strictest(
+        self,
+        exchange: Exchange,
+        now_ms: int,
+        observed: list[Verdict],
+        report: AuthReport,
+        *,
+        machines: bool = True,
+    ) -> Verdict | None:
+        """Who shows a token beside a certificate is two clients, and policies may name either."""
+        caller = exchange.caller
+        verdict = self._verdict_on(exchange, caller.client, now_ms, observed, report, machines=machines)
         if caller.service is None or caller.service == caller.client:
             return verdict
-        return _strictest(verdict, self._verdict_on(exchange, caller.service, now_ms, observed, report))
+        other = self._verdict_on(exchange, caller.service, now_ms, observed, report, machines=machines)
+        return _strictest(verdict, other)
 
     def _verdict_on(
-        self, exchange: Exchange, client: str | None, now_ms: int, observed: list[Verdict], report: AuthReport
+        self,
+        exchange: Exchange,
+        client: str | None,
+        now_ms: int,
+        observed: list[Verdict],
+        report: AuthReport,
+        *,
+        machines: bool,
     ) -> Verdict | None:
         caller = exchange.caller
         facts = Facts(
@@ -152,7 +188,7 @@ class _Enforcer:
             ip=exchange.request.client.key,
             trusted=self._is_established(caller),
         )
-        return self._policies.check(facts, self._api(exchange), now_ms, observed=observed)
+        return self._policies.check(facts, self._api(exchange), now_ms, observed=observed, machines=machines)
 
     def _is_established(self, caller: Caller) -> bool:
         """Whether policies for strangers pass this caller by.

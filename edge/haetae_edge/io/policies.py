@@ -30,6 +30,7 @@ from haetae_policy.table import PolicyTable
 from haetae_policy.throttle import TokenBuckets
 from redis.asyncio import Redis
 
+from haetae_edge.blast_radius import BlastRadius
 from haetae_edge.config.gateway import RedisSettings
 from haetae_edge.metrics import Gauge
 
@@ -48,6 +49,7 @@ class EdgePolicies:
         # A client or account that a machine refuses may be a health check's or a neighbour's, too.
         self._table = PolicyTable(machine_exempt=ALWAYS_PROTECTED)
         self._buckets = TokenBuckets()
+        self.radius = BlastRadius(started_ms=int(time.time() * 1000))
         self._records: asyncio.Queue[tuple[str, Refusal]] = asyncio.Queue(_MAX_RECORDS_WAITING)
         self._listeners: list[Callable[[Subject], None]] = []
         self._changes: list[Callable[[], None]] = []
@@ -103,10 +105,16 @@ class EdgePolicies:
         return self._table.check_early(ip, api, now_ms)
 
     def check(
-        self, facts: Facts, api: ApiFacts, now_ms: int, *, observed: list[Verdict] | None = None
+        self,
+        facts: Facts,
+        api: ApiFacts,
+        now_ms: int,
+        *,
+        observed: list[Verdict] | None = None,
+        machines: bool = True,
     ) -> Verdict | None:
-        """What everything known of the caller decides."""
-        return self._table.check(facts, api, now_ms, observed=observed)
+        """What everything known of the caller decides; without `machines`, what people alone decided."""
+        return self._table.check(facts, api, now_ms, observed=observed, machines=machines)
 
     def within_rate(self, verdict: Verdict, now_ms: int) -> bool:
         """Take one token of a throttle's bucket; False when it is empty."""
@@ -175,6 +183,12 @@ class EdgePolicies:
             ),
             Gauge("haetae_policies_kept", "Policies in force that the store has lost.", lambda: self._status("kept")),
             Gauge("haetae_policy_following", "1 while the feed is in step.", self._following),
+            Gauge(
+                "haetae_policy_spared",
+                "Refusals by machines' policies that were too many in five minutes, so that the request went on.",
+                lambda: self.radius.spared,
+                counter=True,
+            ),
             Gauge(
                 "haetae_refusal_records_dropped",
                 "Refusals whose record was lost.",
