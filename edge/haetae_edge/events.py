@@ -42,6 +42,7 @@ _MAX_WORD: Final = 24
 _VERSION_TEXT: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}")
 _BY_POLICY: Final = {"blocked": "block", "challenge": "challenge", "throttled": "throttle"}
 _RATE_LIMITED: Final = frozenset({"throttled", "rate-limited"})
+_LIKE_CHALLENGED: Final = frozenset({401, 403})
 
 
 class EventMaker:
@@ -117,7 +118,7 @@ class EventMaker:
             facts.signature,
             facts.body,
             facts.nonce,
-            _policy_word(facts, problem),
+            _policy_word(facts, problem, response.status),
             facts.policy or (facts.observed[0] if facts.observed else None),
             problem in _RATE_LIMITED,
         ]
@@ -244,7 +245,9 @@ def _attested(record: DeviceRecord) -> str | None:
     return word if isinstance(word, str) and len(word) <= _MAX_WORD else None
 
 
-def _policy_word(facts: Facts, problem: str | None) -> str:
+def _policy_word(facts: Facts, problem: str | None, status: int) -> str:
     if facts.policy is not None and problem in _BY_POLICY:
         return _BY_POLICY[problem]
+    if facts.policy_action == "challenge" and problem is None and status not in _LIKE_CHALLENGED:
+        return "challenge"  # passed
     return "observe" if facts.observed else "allow"

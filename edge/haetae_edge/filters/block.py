@@ -2,7 +2,8 @@
 
 A third time where a service reports log-ins: which account was tried, and with which secret, is known only from its
 answer, which is then withheld, whatever it says. Who guesses learns nothing from it. Where only more proof is asked
-for, a second factor that was right is that proof.
+for, a second factor that was right is that proof; elsewhere, a token from a stronger sign-in after the policy was made
+(RFC 9470).
 
 Everything is in memory; nothing is asked while a request waits. With the feed down, what is known stays in force until
 it expires; a worker that never knew the policies refuses. Only verified identities are subjects: a forged device id
@@ -11,6 +12,7 @@ cannot get its owner blocked. What machines may refuse is bounded here once more
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -22,6 +24,7 @@ from haetae_policy.model import RANK
 
 from haetae_edge.auth_report import NOTHING, AuthReport
 from haetae_edge.blast_radius import CHALLENGE_COST
+from haetae_edge.config.values import ArgumentError
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Caller, Exchange, Response, Send
 from haetae_edge.filter import BuildContext, Phase, Steps
@@ -31,7 +34,8 @@ from haetae_edge.services import Policies, required
 _ESTABLISHED_SECONDS = 86_400
 _COSTS = {Action.BLOCK: 1.0, Action.CHALLENGE: CHALLENGE_COST}
 #: Step-up authentication challenge (RFC 9470 section 3).
-_STEP_UP = (b"www-authenticate", b'Bearer error="insufficient_user_authentication"')
+_STEP_UP = 'Bearer error="insufficient_user_authentication"'
+_ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +43,19 @@ class Block:
     """Which policies there are is not a route's business.
 
     `on_not_loaded`: what happens while this worker has never loaded the policies, because the store was away when it
-    started. `allow` lets the request pass unchecked.
+    started. `allow` lets the request pass unchecked. `step_up`: a challenge is passed by an access token whose `acr` is
+    one of these and whose `auth_time` is after the policy was made; without any, a challenge lasts until it ends.
     """
 
     on_not_loaded: Literal["refuse", "allow"] = "refuse"
+    step_up: tuple[str, ...] = ()
 
     phase: ClassVar[Phase] = Phase.EARLY_BLOCK
     shortcut: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if not all(_ACR.fullmatch(acr) for acr in self.step_up):
+            raise ArgumentError("step_up", "is a list of `acr` values, without spaces and quotes")
 
     def build(self, context: BuildContext) -> Steps:
         """Compile for one route."""
@@ -56,6 +66,7 @@ class Block:
             gateway=context.gateway,
             route=context.route_id,
             needs_policies=self.on_not_loaded == "refuse",
+            step_up=self.step_up,
         )
         return Steps(
             request=((Phase.EARLY_BLOCK, enforcer.early), (Phase.LATE_BLOCK, enforcer.late)),
@@ -73,6 +84,7 @@ class _Enforcer:
         gateway: str,
         route: str,
         needs_policies: bool,
+        step_up: tuple[str, ...],
     ) -> None:
         self._policies = policies
         self._clock = clock
@@ -80,6 +92,7 @@ class _Enforcer:
         self._gateway = gateway
         self._route = route
         self._needs_policies = needs_policies
+        self._step_up = step_up
 
     def early(self, exchange: Exchange) -> None:
         """Refuse by address and API, before any work is spent."""
@@ -123,13 +136,31 @@ class _Enforcer:
         verdict = self._verdict(exchange, now_ms, observed, report)
         if observed:
             exchange.facts.observed = tuple(dict.fromkeys(entry.policy_id for entry in observed))
-        proven = report.outcome == AuthOutcome.MFA_OK and verdict is not None and verdict.action is Action.CHALLENGE
-        if verdict is not None and not proven:
-            self._enforce(exchange, verdict, now_ms)
+        if verdict is None:
+            return
+        if report.outcome == AuthOutcome.MFA_OK and verdict.action is Action.CHALLENGE:
+            return
+        if self._is_proven(exchange.caller, verdict):
+            facts = exchange.facts
+            facts.policy, facts.policy_action, facts.policy_why = verdict.policy_id, verdict.action.value, verdict.why
+            return
+        self._enforce(exchange, verdict, now_ms)
 
     def _still_allowed(self, exchange: Exchange) -> bool:
         verdict = self._verdict(exchange, int(self._clock() * 1000), [])
-        return verdict is None or verdict.action not in (Action.BLOCK, Action.CHALLENGE)
+        if verdict is None or self._is_proven(exchange.caller, verdict):
+            return True
+        return verdict.action not in (Action.BLOCK, Action.CHALLENGE)
+
+    def _is_proven(self, caller: Caller, verdict: Verdict) -> bool:
+        """Whether the caller has signed in as a challenge asks for, after it was made (RFC 9470 section 4)."""
+        claims = caller.claims
+        if verdict.action is not Action.CHALLENGE or not self._step_up or claims is None:
+            return False
+        signed_in = claims.get("auth_time")
+        if claims.get("acr") not in self._step_up or type(signed_in) is not int:
+            return False
+        return signed_in * 1000 >= made_at_ms(verdict.pid)
 
     def _verdict(
         self, exchange: Exchange, now_ms: int, observed: list[Verdict], report: AuthReport = NOTHING
@@ -231,12 +262,20 @@ class _Enforcer:
         if verdict.action is Action.THROTTLE:
             raise Refusal("throttled", reason="policy-throttle")
         if verdict.action is Action.CHALLENGE:
-            raise Refusal("challenge", reason="policy-challenge", headers=(_STEP_UP,))
+            raise Refusal("challenge", reason="policy-challenge", headers=(self._challenge(verdict, now_ms),))
         raise Refusal(
             "blocked",
             reason="policy-block",
             headers=((b"retry-after", b"%d" % verdict.retry_after_s(now_ms)),),
         )
+
+    def _challenge(self, verdict: Verdict, now_ms: int) -> tuple[bytes, bytes]:
+        """What sign-in is asked for: how strong, and how many seconds ago at most."""
+        value = _STEP_UP
+        if self._step_up:
+            since = max(0, now_ms - made_at_ms(verdict.pid)) // 1000
+            value += f', acr_values="{" ".join(self._step_up)}", max_age="{since}"'
+        return b"www-authenticate", value.encode("ascii")
 
 
 def _strictest(one: Verdict | None, other: Verdict | None) -> Verdict | None:

@@ -157,3 +157,17 @@ async def test_a_policy_for_a_kind_of_client_names_what_events_say_of_it() -> No
         finished = edge.gateway.finished.all[0]
     assert finished.exchange is not None
     assert prints.client(finished.exchange.request) == f"|{event.ua}|{event.hdr}"
+
+
+@pytest.mark.parametrize(("status", "word"), [(200, "challenge"), (404, "challenge"), (401, "allow"), (403, "allow")])
+async def test_challenge_that_was_passed_is_told_unless_the_answer_looks_like_one_that_was_not(
+    status: int, word: str
+) -> None:
+    async with world() as edge:
+        await edge.client.ask(get("/a"))
+        (finished,) = await edge.gateway.finished.until(1)
+    assert isinstance(finished.exchange, Exchange)
+    finished.exchange.facts.policy, finished.exchange.facts.policy_action = "pol_x", "challenge"
+    answer = replace(finished.response, status=status)
+    event = decode_event(maker().make(finished.exchange, answer, seconds=0, sent=0, now_ms=1))
+    assert (event.pol, event.pid) == (word, "pol_x")

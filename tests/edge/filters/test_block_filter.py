@@ -1,11 +1,14 @@
 """`Block` against the real table and real buckets: throttles add up, and one request takes one token of each."""
 
+from typing import Any
+
 import pytest
 from haetae_crypto.app_channel import DeviceKey
 from haetae_crypto.jwk import ed25519_private_from_seed
+from haetae_edge.config.values import ArgumentError
 from haetae_edge.errors import Refusal
 from haetae_edge.exchange import Exchange
-from haetae_edge.filter import BuildContext, Steps
+from haetae_edge.filter import BuildContext, Phase, Steps
 from haetae_edge.filters.block import Block
 from haetae_edge.services import DeviceRecord, Services
 from haetae_policy import Action, Api, Rate, Record, Subject
@@ -136,3 +139,66 @@ def test_throttles_on_both_names_of_a_client_count() -> None:
     with pytest.raises(Refusal) as caught:
         with_certificate_and_token(block)
     assert caught.value.problem == "throttled"
+
+
+NOW = 1_700_000_000
+
+
+def challenge(block: Block, claims: dict[str, Any] | None) -> tuple[str, Exchange, dict[bytes, bytes]]:
+    """What a challenge of that moment answers to a token with these claims, 30 seconds later."""
+    record = Record(
+        pid=NOW * 1000 << 80,
+        ver=1,
+        exp_ms=(NOW + 600) * 1000,
+        action=Action.CHALLENGE,
+        subject=Subject(user="u"),
+        api=Api(),
+    )
+    services = Services(clock=lambda: NOW + 30.0, random_bytes=bytes, policies=MemoryPolicies(record))
+    built = block.build(BuildContext(gateway="test", route_id="r", upstream="upstream", services=services))
+    made = exchange("/x")
+    made.caller.user, made.caller.claims = "u", claims
+    try:
+        dict(built.request)[Phase.LATE_BLOCK](made)
+    except Refusal as refusal:
+        return refusal.problem, made, dict(refusal.headers)
+    return "passed", made, {}
+
+
+@pytest.mark.parametrize(
+    ("claims", "outcome"),
+    [
+        ({"acr": "mfa", "auth_time": NOW}, "passed"),
+        ({"acr": "mfa", "auth_time": NOW - 1}, "challenge"),
+        ({"acr": "pwd", "auth_time": NOW + 5}, "challenge"),
+        ({"acr": ["mfa"], "auth_time": NOW + 5}, "challenge"),
+        ({"acr": "mfa", "auth_time": True}, "challenge"),
+        ({"acr": "mfa", "auth_time": "1700000005"}, "challenge"),
+        ({"acr": "mfa"}, "challenge"),
+        (None, "challenge"),
+    ],
+)
+def test_challenge_is_passed_by_a_stronger_sign_in_after_it_was_made(
+    claims: dict[str, Any] | None, outcome: str
+) -> None:
+    answered, made, headers = challenge(Block(step_up=("mfa", "hwk")), claims)
+    assert answered == outcome
+    assert made.facts.policy_action == "challenge"
+    if outcome == "challenge":
+        asked = b'Bearer error="insufficient_user_authentication", acr_values="mfa hwk", max_age="30"'
+        assert headers == {b"www-authenticate": asked}
+    else:
+        assert made.still_allowed is not None
+        assert made.still_allowed(made)
+
+
+def test_challenge_lasts_where_no_sign_in_is_named_that_passes_it() -> None:
+    answered, _, headers = challenge(Block(), {"acr": "mfa", "auth_time": NOW + 5})
+    assert answered == "challenge"
+    assert headers == {b"www-authenticate": b'Bearer error="insufficient_user_authentication"'}
+
+
+@pytest.mark.parametrize("acr", ['a"b', "a b", "", "é"])
+def test_acr_that_cannot_stand_in_a_header_is_refused_with_the_configuration(acr: str) -> None:
+    with pytest.raises(ArgumentError):
+        Block(step_up=(acr,))
