@@ -75,6 +75,8 @@ def read_certificate(der: bytes) -> ReadCertificate:
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise CertificateUnusable("unreadable") from None
+    if certificate.serial_number <= 0:  # RFC 5280 section 4.1.2.2
+        raise CertificateUnusable("serial")
     if len(names) > MAX_NAMES:
         raise CertificateUnusable("names")
     thumbprint = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode("ascii")

@@ -231,8 +231,7 @@ class Cluster:
     """All unfamiliar log-ins that look alike (one client fingerprint, or one secret), and who is good with it."""
 
     __slots__ = ("accounts", "accounts_long", "apis", "clients", "failed", "failed_long", "good", "hot", "ips",
-                 "ips_long", "offenders", "ok", "ok_long", "sample", "seen", "shut_at", "signups",
-                 "through")  # fmt: skip
+                 "ips_long", "offenders", "ok", "ok_long", "sample", "seen", "signups")  # fmt: skip
 
     def __init__(self) -> None:
         self.seen = 0
@@ -240,9 +239,6 @@ class Cluster:
         self.good: Recent | None = None
         self.offenders: Recent | None = None
         self.signups: Signups | None = None
-        # When a secret was refused, and what came through nevertheless.
-        self.shut_at = 0
-        self.through: Recent | None = None
         self.ips: Recent | None = None
         self.accounts: Recent | None = None
         self.ips_long: Recent | None = None

@@ -6,12 +6,13 @@ secret comes next. Whose own secret it is proves himself by another factor. Shou
 strangers with the client that the attempts share are asked for more, or else each address is refused.
 """
 
-from haetae_fds.counters import Recent, stable
+from haetae_fds.counters import stable
 from haetae_fds.decision import Action, Subject
 from haetae_fds.facts import LOGIN, Facts
+from haetae_fds.features_browse import busy_group
 from haetae_fds.features_login import single
 from haetae_fds.finding import Detector, Finding, api_ref, at_address, number
-from haetae_fds.state import MIN10, MINUTE, Cluster
+from haetae_fds.state import MIN10
 
 ACCOUNTS = 10
 FEW_ACCOUNTS = 6
@@ -22,7 +23,6 @@ SHARE = 0.8
 AGAIN = 2
 GRACE = 10_000
 THROUGH = 5
-LASTS = 12 * MINUTE
 
 
 class Spraying(Detector):
@@ -73,7 +73,7 @@ class Spraying(Detector):
         # Before much is known nobody can say whose client this is, and it would not be refused.
         if alike and f.rare and not f.narrow:
             subjects, action = [Subject(client=f.client, untrusted=True)], Action.BLOCK
-        elif not _comes_through(pw, f):
+        elif not _comes_through(f):
             subjects.append(Subject(pw_fp=f.event.pw_fp, untrusted=True))
         elif alike:
             subjects.append(Subject(client=f.client, untrusted=True))
@@ -85,11 +85,11 @@ class Spraying(Detector):
         )  # fmt: skip
 
 
-def _comes_through(pw: Cluster, f: Facts) -> bool:
+def _comes_through(f: Facts) -> bool:
     """Say whether a secret that was refused is tried on: by who is no stranger, or where nobody refuses secrets."""
-    age = f.now - pw.shut_at
-    if not pw.shut_at or age >= LASTS:
-        pw.shut_at, pw.through = f.now, Recent(MIN10)
-    elif age >= GRACE and pw.through is not None:
-        pw.through.add(f.event.id, f.now)
-    return pw.through is not None and pw.through.count(f.now) >= THROUGH
+    if f.api is None:
+        return False
+    group = f"secret {f.event.pw_fp}"
+    busy_group(f.api, group, f.event.id, f.now)
+    times = f.api.busy[group].items.values()
+    return sum(at >= next(iter(times)) + GRACE for at in times) >= THROUGH

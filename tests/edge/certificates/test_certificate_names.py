@@ -77,6 +77,19 @@ def test_many_names_are_read_and_too_many_refused() -> None:
         names(*(dns(f"n{at}.test") for at in range(1025)))
 
 
+# The library says that it will refuse such certificates itself one day.
+negative_serials = pytest.mark.filterwarnings("ignore:Parsed a serial number")
+
+
+@negative_serials
+def test_certificate_whose_serial_number_is_negative_is_refused() -> None:
+    version_and_serial = b"\xa0\x03\x02\x01\x02\x02"
+    first = LEAF.der.index(version_and_serial) + len(version_and_serial) + 1
+    with pytest.raises(CertificateUnusable, match="serial"):
+        read_certificate(_changed(first, 0x80))
+
+
+@negative_serials
 @given(st.binary(max_size=200) | st.tuples(st.integers(0, 300), st.integers(0, 255)).map(lambda at: _changed(*at)))
 def test_any_bytes_are_a_certificate_or_the_declared_error(der: bytes) -> None:
     with contextlib.suppress(CertificateUnusable):

@@ -100,6 +100,7 @@ def acts_of(decisions: list[Decision]) -> list[bytes]:
 
 @settings(max_examples=40, deadline=None)
 @example(acts=[("crowd", 1, 3, 300), ("guess", 25, 5, 300), ("taken", 25, 2, 300)], names={"takeover"})
+@example(acts=[("away", 0, 1, 50), ("spray", 0, 10, 50)], names={"spraying"})
 @given(acts=st.lists(ACTS, min_size=1, max_size=8), names=st.sets(st.sampled_from(NAMES), min_size=1))
 def test_detectors_in_shadow_change_nothing_of_what_others_enforce(
     acts: list[tuple[str, int, int, int]], names: set[str]
