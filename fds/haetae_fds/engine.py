@@ -30,7 +30,7 @@ from haetae_fds.state import MIN10
 SEEN_MS: Final = 300_000
 SEEN_MAX: Final = 200_000
 MAX_SCALED: Final = 0.5
-_VERSION: Final = 13
+_VERSION: Final = 14
 _MAGIC: Final = b"haetae-fds-state\x01"
 
 

@@ -105,6 +105,7 @@ class Features:
             f.device.unanswered = (f.ip, now)
         signup = f.api is not None and f.api.signup
         if signup or (event.auth is None and event.acct is not None):
+            self._compare(f)
             update_signup(self, f)
         if event.auth is not None:
             f.triggers |= LOGIN

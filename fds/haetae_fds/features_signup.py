@@ -43,6 +43,7 @@ def update_signup(features: Features, f: Facts) -> None:
         note(one.signups.sample, event.id)
         if f.client is not None:
             tally(one.signups.clients, f.client)
+        one.signups.rare += f.rare
         if one is f.cluster:
             one.signups.ips.add(f.ip, f.now)
 

@@ -102,12 +102,13 @@ class Missing:
 class Signups:
     """Names signed up or asked for: at an address, in a network, or (with `ips`) with one client."""
 
-    __slots__ = ("clients", "ips", "names", "sample")
+    __slots__ = ("clients", "ips", "names", "rare", "sample")
 
     def __init__(self) -> None:
         self.names = Recent(MIN10)
         self.ips = Recent(MIN10)
         self.clients: dict[str, int] = {}
+        self.rare = 0
         self.sample: list[str] = []
 
 

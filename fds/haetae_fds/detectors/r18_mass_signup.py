@@ -2,8 +2,8 @@
 many addresses with one client.
 
 A tool speaks with one voice: where several clients that people have sign up at one address, as a class at school does,
-there may be twice as many, and then they are asked for more rather than refused. So are those who have one client and
-many addresses: a new release looks like that.
+there may be twice as many, and then they are asked for more rather than refused; the one among them with an old phone
+changes nothing. So are those who have one client and many addresses: a new release looks like that.
 """
 
 from haetae_fds.decision import Action, Subject
@@ -47,8 +47,7 @@ class MassSignup(Detector):
         if f.place is None or f.place.signups is None:
             return None
         signups = f.place.signups
-        people = not f.rare and not f.datacentre
-        many = people and len(signups.clients) > 1 and single(signups.clients) is None
+        many = not f.datacentre and _several(signups)
         base = (ACCOUNTS + f.pop) * (VOICES if many else 1)
         return self._names(f, signups, base, at_address(f, strangers=True), "address", asked=many)
 
@@ -84,3 +83,9 @@ class MassSignup(Detector):
             Subject(client=f.client, untrusted=True), action=Action.CHALLENGE, api=api_ref(f),
             events=cluster.signups.sample, ttl=HOUR,
         )  # fmt: skip
+
+
+def _several(signups: Signups) -> bool:
+    """Say whether several clients sign up, and most of the names with one that established identities have."""
+    several = len(signups.clients) > 1 and single(signups.clients) is None
+    return several and 2 * signups.rare <= sum(signups.clients.values())

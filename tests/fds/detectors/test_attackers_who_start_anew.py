@@ -78,6 +78,20 @@ def test_class_that_signs_up_is_asked_for_more_and_a_tool_is_refused() -> None:
     for number in range(8):
         made += scene.send(9_000, **with_client("app", "203.0.78.9"), **SIGNUP, acct=f"tool{number}")
     assert [one.action for one in acting(made, "mass_signup")] == ["block"]
+    made = []
+    for number in range(8):  # as many clients as a class has, but nobody has one of them
+        made += scene.send(9_000, **with_client(f"t{number % 5}", "203.0.79.9"), **SIGNUP, acct=f"turn{number}")
+    assert [one.action for one in acting(made, "mass_signup")] == ["block"]
+
+
+def test_old_phone_in_the_class_refuses_nobody() -> None:
+    scene, made = Scene(EngineSettings(signup=("POST /people",))), list[Decision]()
+    for person in range(0, 40, 2):
+        scene.engine.train(scene.event(**{**scene.at_home(person), "ja4": "old", "ua": "old", "hdr": "old"}))
+    for number in range(30):
+        client = f"odd{number}" if number % 3 == 2 else "app" if number % 3 else "old"
+        made += scene.send(9_000, **with_client(client, "203.0.77.9"), **SIGNUP, acct=f"pupil{number}")
+    assert {one.action for one in acting(made, "mass_signup")} == {"challenge"}
 
 
 def test_sign_ups_with_one_strange_client_from_everywhere_are_asked_for_more() -> None:
