@@ -17,9 +17,10 @@ from haetae_fds.facts import OFFENSE, Facts
 from haetae_fds.features_faults import GUARD_DEVICES, devices_at_fault, in_incident
 from haetae_fds.finding import Finding, api_ref
 from haetae_fds.guards import Guards
+from haetae_fds.impact import hit_by, is_beside, lives_there
 from haetae_fds.ledger import CONDITIONS, NETWORKS, Active, Ledger, cap_of, keys_of_subject
 from haetae_fds.settings import EngineSettings
-from haetae_fds.state import HOUR, MIN10, MINUTE, SETTLED
+from haetae_fds.state import HOUR, MIN10, MINUTE
 
 if TYPE_CHECKING:
     from haetae_fds.event import Event
@@ -75,9 +76,27 @@ class Decider:
             return False
         return self.guards.overall_mode is not Mode.ENFORCE or self.guards.mode_of(finding.detector) is Mode.ENFORCE
 
-    def attempts(self, event: Event, ip: str, net: str, client: str | None, now: int) -> list[Decision]:
+    def attempts(
+        self, event: Event, ip: str, net: str, client: str | None, now: int, *, narrow: bool
+    ) -> list[Decision]:
         """Count a refused attempt; extend what is still being run against and near its end."""
-        return [made for ledger in self._ledgers for made in ledger.attempts(event, ip, net, client, now)]
+        made = [made for ledger in self._ledgers for made in ledger.attempts(event, ip, net, client, now)]
+        found = [entry for entry in self.ledger.at_address(ip, net) if is_beside(entry, event, client, now)]
+        if found and lives_there(self.features, ip, client, now, narrow=narrow):
+            made += [self._spare(entry, event, now) for entry in found]
+        return made
+
+    def _spare(self, entry: Active, event: Event, now: int) -> Decision:
+        """Ask for more instead of refusing from now on, and charge the detector for who was refused so far."""
+        self.guards.hurt(entry.detector, now)
+        entry.action, entry.spared, entry.ver = Action.CHALLENGE, True, entry.ver + 1
+        number = Number(name="others refused", value=1, limit=0)
+        return Decision(
+            ts=now, op=Op.PUT, mode=entry.mode, action=entry.action, subject=entry.subject, api=entry.api,
+            exp=entry.exp, detector=entry.detector, events=(event.id,), pid=entry.pid, ver=entry.ver,
+            why=f"others live at the address, so they are asked for more instead: {number}", numbers=(number,),
+            campaign=entry.campaign,
+        )  # fmt: skip
 
     @property
     def _ledgers(self) -> tuple[Ledger, Ledger]:
@@ -171,7 +190,7 @@ class Decider:
             Active(
                 pid=pid, subject=subject, api=api, action=action, mode=mode, detector=finding.detector,
                 since=now, exp=now + life, base=life, cap=max(cap, life), ver=ver, campaign=finding.campaign,
-                attempts=Decay(), keys=keys_of_subject(subject),
+                attempts=Decay(), keys=keys_of_subject(subject), client=f.client,
             )
         )  # fmt: skip
         if mode is Mode.ENFORCE and action in (Action.BLOCK, Action.CHALLENGE):
@@ -188,7 +207,9 @@ class Decider:
         """Say whether something as strong is in force, or for a decision in shadow is written down."""
         ledgers = (self.ledger,) if mode is Mode.ENFORCE else self._ledgers
         entries = (ledger.live(pid, now) for ledger in ledgers)
-        return any(entry is not None and STRENGTH[entry.action] >= STRENGTH[action] for entry in entries)
+        return any(
+            entry is not None and (entry.spared or STRENGTH[entry.action] >= STRENGTH[action]) for entry in entries
+        )
 
     def _guarded(
         self,
@@ -227,7 +248,7 @@ class Decider:
         self, f: Facts, finding: Finding, subject: Subject, action: Action, held: Action | None
     ) -> tuple[Action, bool, str | None]:
         """Spend what the action costs good users; a milder one, or none with a person asked, if that is too much."""
-        name, hit = finding.detector, self._hit(f, subject)
+        name, hit = finding.detector, hit_by(self.features, f, subject, action)
         verdict = self.guards.fits(name, action, hit, f.active, f.now)
         over = verdict.broken
         if over is None:
@@ -243,35 +264,6 @@ class Decider:
         if verdict.trip and self.guards.trip(name, f.now):
             self._incidents.append(_incident(f, finding, over))
         return Action.ALERT, True, f"over budget: {over}, so a person decides"
-
-    def _hit(self, f: Facts, subject: Subject) -> int:
-        """Estimate how many established identities a subject matches where they are at home."""
-        if subject.untrusted:
-            return 0
-        now = f.now
-        homes, since = None, None
-        if subject.user is not None:
-            user = self.features.users.get(subject.user)
-            homes, since = (None, None) if user is None else (user.homes, user.first_good or None)
-        elif subject.device is not None:
-            device = self.features.devices.get(subject.device)
-            homes = None if device is None else device.homes
-            since = None if homes is None else homes.known_since()
-        elif subject.account is not None:
-            account = self.features.accounts.get(subject.account)
-            homes = None if account is None else account.homes
-            since = None if homes is None else homes.known_since()
-        elif subject.session is not None:
-            return int(subject.ip is None and subject.client is None)
-        elif subject.client is not None and f.cluster is not None and f.cluster.good is not None:
-            return f.cluster.good.count(now)
-        else:
-            return f.pop
-        if homes is None or since is None or now - since < SETTLED:
-            return 0
-        if subject.ip is not None and not homes.settled(f"i:{subject.ip}", now):
-            return 0
-        return 1
 
     def _widen(self, f: Facts, finding: Finding, made: Decision) -> Decision | None:
         """Go one step wider when an attack goes on from other addresses past what was just decided on one.

@@ -130,7 +130,7 @@ class Engine:
                 self.scorer.refused(event, now)
             ip, net = keys_of(event.ip) if event.ip is not None else ("", "")
             client = f"{event.ja4 or ''}|{event.ua or ''}|{event.hdr or ''}"
-            return said + self.decider.attempts(event, ip, net, client, now)
+            return said + self.decider.attempts(event, ip, net, client, now, narrow=self._cold(now))
         self.counted["used"] += 1
         facts = self.features.update(event, now)
         if not facts.triggers:

@@ -206,6 +206,12 @@ class Guards:
         self.free.spend(now, 1)
         return _FITS
 
+    def hurt(self, detector: str, now: int) -> None:
+        """Charge a detector for somebody good whom it turned out to refuse."""
+        circuit = self.circuits.setdefault(detector, Circuit())
+        for budget in (circuit.impact, self.impact_5min, self.impact_hour):
+            budget.spend(now, 1.0)
+
     def trip(self, detector: str, now: int) -> bool:
         """Put a detector in shadow for ten minutes; return whether it was not there already."""
         circuit = self.circuits.setdefault(detector, Circuit())

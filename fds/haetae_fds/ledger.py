@@ -28,7 +28,7 @@ CONDITIONS: Final = ("session", "user", "device", "account", "pw_fp", "client")
 
 @dataclass(slots=True, kw_only=True)
 class Active:
-    """One decision in force."""
+    """One decision in force. `client`: whose doing it was; `spared`: it has become milder for others' sake."""
 
     pid: str
     subject: Subject
@@ -44,6 +44,8 @@ class Active:
     campaign: str | None
     attempts: Decay
     keys: tuple[str, ...]
+    client: str | None = None
+    spared: bool = False
     tried: Recent | None = None
 
 
@@ -112,6 +114,11 @@ class Ledger:
                 if pid not in found and _fits(entry, event, ip, net, client):
                     found[pid] = entry
         return list(found.values())
+
+    def at_address(self, ip: str, net: str) -> list[Active]:
+        """Return the decisions about an address or its network as such."""
+        pids = (*self.by_key.get(f"ip {ip}", ()), *self.by_key.get(f"ip {net}", ()))
+        return [self.active[pid] for pid in pids]
 
     def attempts(self, event: Event, ip: str, net: str, client: str | None, now: int) -> list[Decision]:
         """Count a refused attempt; extend what is still being run against and near its end."""
