@@ -7,6 +7,7 @@ log and act on nobody.
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from zlib import crc32
 
 from haetae_policy.errors import PolicyNotFound
 from haetae_policy.model import SourceKind
@@ -16,6 +17,9 @@ from haetae_policy_api.service.context import Context
 
 _LOOKED_AT: Final = 500
 _BEGINNINGS: Final = ("create", "approve", "restore")
+_CHALLENGE: Final = 0.2
+#: One case of so many is judged by two people.
+SECOND: Final = 20
 
 
 async def open_cases(
@@ -29,6 +33,39 @@ async def open_cases(
         "cases": [{**policy, "label": judged.get(policy["id"])} for policy in page["policies"]],
         "next": page["next"],
     }
+
+
+async def telling_cases(
+    context: Context, judged: Mapping[str, Mapping[str, Any]], *, reviewer: str, limit: int, now_ms: int
+) -> dict[str, Any]:
+    """Return, of the newest machines' policies in force, those that a judgement of is worth most, first.
+
+    Worth is the harm if the detector was wrong times how unsure it was: refusals so far, a challenge as a fifth, by how
+    close its numbers are to their limits. What has been judged is left out, unless a second opinion is wanted.
+    """
+    found = await open_cases(context, judged, limit=_LOOKED_AT, after=None, now_ms=now_ms)
+    cases = [
+        case
+        for case in found["cases"]
+        if can_be_judged(case) and (case["label"] is None or wants_second(case["id"], case["label"], reviewer))
+    ]
+    return {"cases": sorted(cases, key=_worth, reverse=True)[:limit], "next": None}
+
+
+def _worth(case: Mapping[str, Any]) -> float:
+    score = (case.get("evidence") or {}).get("score")
+    unsure = 2 * (1 - min(1.0, max(0.5, score))) if isinstance(score, int | float) else 1.0
+    harm = (1 + case["hits"]) * (_CHALLENGE if case["action"] == "challenge" else 1.0)
+    return harm * unsure if case["mode"] == "enforce" else 0.0
+
+
+def wants_second(policy_id: str, label: Mapping[str, Any], reviewer: str) -> bool:
+    """Whether a case that one other person has judged is among the twentieth that two shall judge.
+
+    Which ones follows from their identifiers, so that nobody chooses them.
+    """
+    reviewers = label["reviewers"]
+    return len(reviewers) == 1 and reviewer not in reviewers and crc32(policy_id.encode()) % SECOND == 0
 
 
 async def ended_cases(

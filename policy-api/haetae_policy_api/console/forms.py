@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from haetae_policy.model import KINDS
+from haetae_policy.model import KINDS, Mode, Policy
 
 from haetae_policy_api.errors import Invalid, RequestMalformed
 from haetae_policy_api.faults import said
@@ -18,6 +18,8 @@ _MAX_FIELDS: Final = 300
 _LISTS: Final = frozenset({"id"})
 _API: Final = ("gateway", "route", "method", "path")
 _PLAIN: Final = ("action", "reason", "ticket")
+#: How long a policy may be asked to last, in seconds.
+LASTS: Final = (900, 3600, 14_400, 86_400, 604_800, 2_592_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,19 @@ def policy_document(form: Form) -> dict[str, Any]:
     if form.get("action") == "throttle":
         document["rate"] = {"limit": seconds(form, "limit"), "per_seconds": seconds(form, "per_seconds")}
     return document
+
+
+def filled_of(policy: Policy, *, now_ms: int) -> dict[str, str]:
+    """Return the fields that ask for what a policy says: the way back from `policy_document`, without a reason."""
+    left_s = max(0, policy.expires_ms - now_ms) // 1000
+    filled = {name: text for name, text in policy.subject.to_dict().items() if isinstance(text, str)}
+    filled |= policy.api.to_dict()
+    filled |= {"action": policy.action.value, "ticket": policy.ticket or ""}
+    filled["lasts_s"] = str(next((offered for offered in LASTS if offered >= left_s), LASTS[-1]))
+    if policy.rate is not None:
+        filled |= {"limit": str(policy.rate.limit), "per_seconds": str(policy.rate.per_seconds)}
+    checked = {"untrusted": policy.subject.untrusted, "shadow": policy.mode is Mode.SHADOW, "hard": policy.hard}
+    return filled | {name: "1" for name, on in checked.items() if on}
 
 
 def seconds(form: Form, name: str) -> int:

@@ -5,10 +5,12 @@ import re
 
 import pytest
 from haetae_fds.io.feedback import Labels, Word
+from haetae_policy import make_policy_id
 from haetae_policy.audit import AuditNote
 from haetae_policy.io.commands import Commands
 from haetae_policy.io.keys import Keys
 from haetae_policy.io.ledger import PutPolicy
+from haetae_policy_api.console.cases import wants_second
 from redis.asyncio import Redis
 
 from tests.policy_api.console.desk import Console, decision, evidence, now_ms, policies_in_force
@@ -70,6 +72,54 @@ async def test_confirmed_case_stays_in_force_and_carries_the_judgement(desk: Con
     assert "confirmed" in page
     assert f"/cases/{case}/judge" not in page
     assert len(await policies_in_force(desk)) == 1
+
+
+async def test_what_would_hurt_most_if_it_were_wrong_is_to_be_looked_at_first(desk: Console, client: Redis) -> None:
+    made = {}
+    for user, score, hits, action in (
+        ("sure", 0.95, 40, "block"),
+        ("unsure", 0.55, 40, "block"),
+        ("asked", 0.55, 40, "challenge"),
+        ("quiet", 0.55, 0, "block"),
+        ("judged", 0.5, 90, "block"),
+    ):
+        policy = await desk.policy(
+            machine=True, subject={"user": user}, action=action, evidence=evidence(score=score, campaign=user)
+        )
+        made[user] = policy["policy"]["id"]
+        for number in range(hits):
+            await desk.refusal(made[user], number)
+    await desk.post("ana", f"/cases/{made['judged']}/judge", {"word": "confirm"})
+    page = (await desk.get("ana", "/cases?order=worth")).text
+    order = re.findall(r'data-open href="/policies/(pol_\w+)"', page)
+    assert order == [made[user] for user in ("unsure", "asked", "sure", "quiet")]
+    assert made["judged"] in (await desk.get("ana", "/cases")).text
+
+
+async def test_one_case_of_twenty_is_judged_by_two_people(desk: Console, client: Redis) -> None:
+    cases: list[str] = []
+    while not [case for case in cases if chosen(case)] or not [case for case in cases if not chosen(case)]:
+        made = await desk.policy(machine=True, subject={"user": f"u-{len(cases)}"}, evidence=evidence())
+        cases.append(made["policy"]["id"])
+    two, one = (next(case for case in cases if chosen(case) is wanted) for wanted in (True, False))
+    for case in (two, one):
+        await desk.post("ana", f"/cases/{case}/judge", {"word": "confirm"})
+    for page in ("/cases", "/cases?order=worth", f"/policies/{two}"):
+        assert f"/cases/{two}/judge" not in (await desk.get("ana", page)).text, "her own word does not count twice"
+        assert f"/cases/{two}/judge" in (await desk.get("app", page)).text
+        assert f"/cases/{one}/judge" not in (await desk.get("app", page)).text
+    await desk.post("app", f"/cases/{two}/judge", {"word": "false-alarm"})
+    assert f"/cases/{two}/judge" not in (await desk.get("adm", "/cases?state=ended")).text, "two are enough"
+    assert await labels(client) == [("confirm", "ana", two), ("confirm", "ana", one), ("false-alarm", "app", two)]
+
+
+def chosen(case: str) -> bool:
+    return wants_second(case, {"reviewers": ["somebody"]}, "somebody else")
+
+
+def test_about_a_twentieth_is_chosen() -> None:
+    names = (make_policy_id(now_ms=1_700_000_000_000 + n, randomness=n.to_bytes(10, "big")) for n in range(4000))
+    assert 150 <= sum(map(chosen, names)) <= 250
 
 
 async def end_case(desk: Console, case: str, how: str) -> None:

@@ -53,14 +53,22 @@ class Casebook:
         return found[:MOST]
 
     async def judged(self) -> dict[str, dict[str, Any]]:
-        """Return the newest label of each policy that has one: `word`, `by`, `at_ms`."""
+        """Return the newest label of each policy that has one: `word`, `by`, `at_ms`, and all its `reviewers`."""
         newest: dict[str, dict[str, Any]] = {}
         rows = await self._commands.call("XREVRANGE", f"{self._prefix}fds:labels", "+", "-", "COUNT", _LABELS)
         for _, fields in rows:
             try:
                 value = orjson.loads(_pairs(fields).get(b"d", b""))
-                told = {"word": Word(value["word"]).value, "by": str(value["by"]), "at_ms": int(value["at"])}
-                newest.setdefault(str(value["policy"]), told)
+                by = str(value["by"])
+                told: dict[str, Any] = {
+                    "word": Word(value["word"]).value,
+                    "by": by,
+                    "at_ms": int(value["at"]),
+                    "reviewers": [],
+                }
+                reviewers = newest.setdefault(str(value["policy"]), told)["reviewers"]
+                if by not in reviewers:
+                    reviewers.append(by)
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
                 self.unreadable += 1
         return newest

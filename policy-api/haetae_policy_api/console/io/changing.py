@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 from haetae_fds.io.feedback import Word
 from haetae_policy.errors import PolicyInvalid, PolicyNotFound
 from haetae_policy.faults import fault
-from haetae_policy.model import KINDS
+from haetae_policy.model import KINDS, Policy
 from starlette.responses import Response
 
-from haetae_policy_api.console.forms import policy_document, seconds
+from haetae_policy_api.console.forms import filled_of, policy_document, seconds
 from haetae_policy_api.console.io.visit import Visit
 from haetae_policy_api.errors import ApiProblem, Invalid, problem_of
 from haetae_policy_api.faults import said
@@ -25,9 +25,17 @@ _PREFILLED: Final = (*KINDS, "ip", "gateway", "route", "method", "path", "action
 
 
 async def show_new(visit: Visit) -> Response:
-    """The form of a new policy, filled in with what the address names."""
+    """The form of a new policy, filled in with what the address names; `instead`: the policy it shall stand in for."""
     filled = {name: text for name in _PREFILLED if (text := visit.query(name))}
-    return visit.page("new.html", filled=filled, problem=None)
+    instead = await _instead(visit, visit.query("instead"))
+    if instead is not None:
+        filled = filled_of(instead, now_ms=visit.now_ms) | filled
+        filled |= {"instead": instead.id, "instead_version": str(instead.version)}
+    return visit.page("new.html", filled=filled, problem=None, instead=instead)
+
+
+async def _instead(visit: Visit, policy_id: str) -> Policy | None:
+    return await visit.context.store.get(policy_id) if policy_id else None
 
 
 async def preview(visit: Visit) -> Response:
@@ -39,19 +47,32 @@ async def preview(visit: Visit) -> Response:
         policy = changes.read_request(visit.context, document, visit.caller, now_ms=visit.now_ms)
     except (Invalid, PolicyInvalid) as error:
         return visit.page("_preview.html", problem=_told(error), seen=None, judgement=None, policy=None)
-    seen = visit.context.traffic.preview(policy, now_ms=visit.now_ms)
+    instead = await _instead(visit, visit.form.get("instead"))
+    policies = [policy] if instead is None else [policy, instead]
+    seen, *before = visit.context.traffic.preview_many(policies, now_ms=visit.now_ms)
     judgement = judge(policy, visit.caller, seen, settings=visit.context.settings, rules=visit.context.rules)
-    return visit.page("_preview.html", problem=None, seen=seen, judgement=judgement, policy=policy.to_dict())
+    return visit.page(
+        "_preview.html", problem=None, seen=seen, judgement=judgement, policy=policy.to_dict(), before=before
+    )
 
 
 async def create(visit: Visit) -> Response:
-    """Make the policy; a form that is not complete comes back with what is wrong."""
+    """Make the policy; a form that is not complete comes back with what is wrong.
+
+    What it stands in for ends once it is in force: whoever it keeps out is never let in meanwhile. While it waits for
+    a second person, nothing ends.
+    """
+    instead = await _instead(visit, visit.form.get("instead"))
+    ends = () if instead is None else (_shown(f"{instead.id}@{visit.form.get('instead_version')}"),)
     try:
         made = await changes.create(
             visit.context, policy_document(visit.form), visit.caller, now_ms=visit.now_ms, key=None
         )
     except (Invalid, PolicyInvalid) as error:
-        return visit.page("new.html", status=422, filled=visit.form.values, problem=_told(error))
+        return visit.page("new.html", status=422, filled=visit.form.values, problem=_told(error), instead=instead)
+    results = [await _ended(visit, *end) for end in ends] if made.body.get("seq") else []
+    if any(result["problem"] for result in results):
+        return visit.page("ended.html", results=results)
     return _made(visit, made.body)
 
 
@@ -75,20 +96,28 @@ async def show_end(visit: Visit) -> Response:
 async def end(visit: Visit) -> Response:
     """Take policies back, each at the version that was shown."""
     _check_reason(visit)
-    results: list[dict[str, Any]] = []
-    for item in _bounded(list(visit.form.ids)):
-        policy_id, _, version = item.partition("@")
-        if not (version.isascii() and version.isdigit() and len(version) <= 9):
-            raise Invalid(said("form_incomplete"), errors=[("id", said("form_version"))])
-        result: dict[str, Any] = {"id": policy_id, "problem": None}
-        try:
-            await _end_one(visit, policy_id, int(version), visit.form.get("reason"))
-        except (ApiProblem, PolicyNotFound) as problem:
-            result["problem"] = problem if isinstance(problem, ApiProblem) else problem_of(problem)
-        results.append(result)
+    results = [await _ended(visit, *_shown(item)) for item in _bounded(list(visit.form.ids))]
     if len(results) == 1 and results[0]["problem"] is None:
         return visit.go(f"/policies/{results[0]['id']}")
     return visit.page("ended.html", results=results)
+
+
+def _shown(item: str) -> tuple[str, int]:
+    """Return a policy and the version of it that was shown, of `id@version`."""
+    policy_id, _, version = item.partition("@")
+    if not (version.isascii() and version.isdigit() and len(version) <= 9):
+        raise Invalid(said("form_incomplete"), errors=[("id", said("form_version"))])
+    return policy_id, int(version)
+
+
+async def _ended(visit: Visit, policy_id: str, version: int) -> dict[str, Any]:
+    """Take one policy back at the version that was shown, and say what prevented it."""
+    result: dict[str, Any] = {"id": policy_id, "problem": None}
+    try:
+        await _end_one(visit, policy_id, version, visit.form.get("reason"))
+    except (ApiProblem, PolicyNotFound) as problem:
+        result["problem"] = problem if isinstance(problem, ApiProblem) else problem_of(problem)
+    return result
 
 
 def _check_reason(visit: Visit) -> None:

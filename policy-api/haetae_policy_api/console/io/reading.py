@@ -81,12 +81,17 @@ async def show_cases(visit: Visit) -> Response:
     judged = await visit.desk.casebook.judged()
     if visit.query("state") == "ended":
         listed = await cases.ended_cases(visit.context, judged, limit=PAGE, before=_number(visit, "before"))
-        return visit.page("cases.html", listed=listed, seen=[], ended=True, kept_days=KEPT_DAYS)
+        return visit.page("cases.html", listed=listed, seen=[], tab="ended", kept_days=KEPT_DAYS)
+    if visit.query("order") == "worth":
+        listed = await cases.telling_cases(
+            visit.context, judged, reviewer=visit.caller.name, limit=PAGE, now_ms=visit.now_ms
+        )
+        return visit.page("cases.html", listed=listed, seen=[], tab="worth", kept_days=KEPT_DAYS)
     listed = await cases.open_cases(
         visit.context, judged, limit=PAGE, after=visit.query("after") or None, now_ms=visit.now_ms
     )
     seen = cases.seen_only(await visit.desk.casebook.decisions())
-    return visit.page("cases.html", listed=listed, seen=seen[:PAGE], ended=False, kept_days=KEPT_DAYS)
+    return visit.page("cases.html", listed=listed, seen=seen[:PAGE], tab="open", kept_days=KEPT_DAYS)
 
 
 async def show_pending(visit: Visit) -> Response:

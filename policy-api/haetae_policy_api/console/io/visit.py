@@ -17,9 +17,9 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from starlette.responses import RedirectResponse, Response
 
 from haetae_policy_api.console.access import NEEDS, may, require_person
-from haetae_policy_api.console.cases import by_campaign, can_be_judged, numbers
+from haetae_policy_api.console.cases import by_campaign, can_be_judged, numbers, wants_second
 from haetae_policy_api.console.forgery import check_origin, check_token, page_token
-from haetae_policy_api.console.forms import MAX_BYTES, Form, read_form
+from haetae_policy_api.console.forms import LASTS, MAX_BYTES, Form, read_form
 from haetae_policy_api.console.io.assets import Assets
 from haetae_policy_api.console.io.casebook import Casebook
 from haetae_policy_api.console.io.shared import Shared
@@ -79,6 +79,8 @@ def make_environment(assets: Assets) -> Environment:
         "campaigns": by_campaign,
     }
     environment.tests["judgeable"] = can_be_judged
+    environment.globals["offered_lasts"] = LASTS
+    environment.globals["wants_second"] = wants_second
     environment.globals["asset"] = lambda name: f"/static/{name}?v={assets.static[name].digest}"
     return environment
 
